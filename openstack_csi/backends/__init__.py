@@ -1,0 +1,1 @@
+"""What makes volumes: Cinder, later Manila and directories, each behind the Protocols of `base`."""

@@ -1,0 +1,1 @@
+"""The cloud: connections, faults and the board; the only packages that know openstacksdk are this and `backends`."""

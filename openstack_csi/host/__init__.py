@@ -1,0 +1,1 @@
+"""The node's kernel: devices, file systems, mounts; imports nothing upward."""

@@ -1,0 +1,1 @@
+"""The watchers that stand where the sidecars stood: provisioner, attacher, and what they share."""
