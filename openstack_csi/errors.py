@@ -16,7 +16,8 @@ from the class. An error says: what failed · why, in the cloud's own words · w
     ├── Aborted                    an operation on the same thing is under way
     ├── OutOfRange                 a size that cannot be had
     ├── Unimplemented              not offered
-    ├── Unavailable                the cloud (or the API server) is not well; nothing is known to have changed
+    ├── Unavailable                the cloud (or the API server) is not well; what it did with the call is not known
+    │   └── Throttled              … because it asks us to slow down; the call had no effect
     ├── DeadlineExceeded           still under way when the caller's time was up
     └── Internal                   a bug of ours
 """
@@ -166,6 +167,10 @@ class Unavailable(DriverError):
 
     code = Code.UNAVAILABLE
     retry = Retry.SOON
+
+
+class Throttled(Unavailable):
+    """The other side asks us to slow down (429, 503 with Retry-After); the call had no effect."""
 
 
 class DeadlineExceeded(DriverError):
