@@ -1,10 +1,10 @@
 """The board: what is known of the cloud's objects, and one look for everybody who waits.
 
 Steps put what they see on the board (the answer of a create, of a look); a thread keeps it fresh while somebody waits,
-and only then. Each tick is planned (`sightings.plan`, a pure function): one GET for one or two waited-for objects; for more, one
-list of what changed since the last tick, and one of what is being deleted when deletions are waited for (the deleted
-are in no list); a full list when the index of names is wanted or the cloud cannot list by change. Ticks start a
-quarter of a second apart, and slow down while nothing changes.
+and only then. Each tick is planned (`sightings.plan`, a pure function): one GET for one or two waited-for objects; for
+more, one list of what changed since the last tick, and one of what is being deleted when deletions are waited for
+(the deleted are in no list); a full list when the index of names is wanted or the cloud cannot list by change. Ticks
+start a quarter of a second apart, and slow down while nothing changes.
 
 Every sighting carries the time at which its call *began*: a state seen by a call that began after ours is a state
 after ours. That is how a step knows whether what it sees is the effect of what it did.

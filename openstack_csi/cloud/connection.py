@@ -70,6 +70,7 @@ class Cloud:
         self._looked = 0.0
         self._reloading = False
         self._slow_until = 0.0
+        self._microversions: dict[str, tuple[openstack.connection.Connection, tuple[int, int]]] = {}
         self._fault: errors.DriverError | None = None
 
     @property
@@ -214,12 +215,17 @@ class Cloud:
     def microversion(self, service: str) -> tuple[int, int]:
         """The highest microversion that the service offers; (0, 0) when it has none. Asked once a session."""
         connection = self._session()
+        known = self._microversions.get(service)
+        if known is not None and known[0] is connection:
+            return known[1]
         try:
             data = getattr(connection, service).get_endpoint_data()
         except ka.ClientException as fault:
             raise faults.below_http(fault, f"cannot discover {service}") from fault
         offered = data.max_microversion if data is not None else None
-        return (int(offered[0]), int(offered[1])) if offered else (0, 0)
+        highest = (int(offered[0]), int(offered[1])) if offered else (0, 0)
+        self._microversions[service] = (connection, highest)
+        return highest
 
 
 class Clouds:
