@@ -63,6 +63,10 @@ class _Waiters(Generic[K]):
         return bool(self.by_id or self.index)
 
 
+def _daemon(run: Callable[[], None], name: str) -> None:
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
 class Board(Generic[K]):
     """The table. Thread-safe; `wake` functions are called without its lock, from its own thread."""
 
@@ -75,6 +79,7 @@ class Board(Generic[K]):
         ours: Callable[[K], bool] = lambda kept: True,
         clock: Callable[[], float] = time.monotonic,
         observe: Callable[[str], None] = lambda kind: None,
+        spawn: Callable[[Callable[[], None], str], None] = _daemon,
     ) -> None:
         """Make an empty board.
 
@@ -85,6 +90,7 @@ class Board(Generic[K]):
             ours: whether an object is in the source's lists.
             clock: monotonic seconds.
             observe: told the kind of every tick.
+            spawn: runs the ticking beside; a test may tick by itself.
         """
         self._source = source
         self._name = name
@@ -99,7 +105,8 @@ class Board(Generic[K]):
         self._complete = float("-inf")
         self._lists_changes = True
         self._interval = FIRST_TICK
-        self._thread: threading.Thread | None = None
+        self._spawn = spawn
+        self._running = False
         self._news = False
         self._hurry = False
 
@@ -191,9 +198,9 @@ class Board(Generic[K]):
     def _be_running(self) -> None:
         self._interval = FIRST_TICK
         self._lock.notify_all()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"board-{self._name}", daemon=True)
-            self._thread.start()
+        if not self._running:
+            self._running = True
+            self._spawn(self._run, f"board-{self._name}")
 
     def _run(self) -> None:
         while self._sleep():
@@ -219,7 +226,7 @@ class Board(Generic[K]):
                 if self._lock.wait(left):
                     due = min(due, self._clock() + (0.0 if self._hurry else self._interval))
                     self._hurry = False
-            self._thread = None
+            self._running = False
             return False
 
     def tick(self) -> None:
