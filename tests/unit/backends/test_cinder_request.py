@@ -60,7 +60,7 @@ def test_a_size_with_no_whole_gib_below_its_limit_is_out_of_range() -> None:
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_right_one() -> None:
     request = CreateVolume("pvc-1", parameters={"availabilty": "nova"})
-    with pytest.raises(errors.InvalidArgument, match='unknown StorageClass parameter "availabilty".*"availability"'):
+    with pytest.raises(errors.InvalidArgument, match=r'unknown StorageClass parameter "availabilty".*"availability"'):
         wanted(request, KEY)
 
 
@@ -73,7 +73,7 @@ def test_a_file_system_for_several_writing_nodes_is_sent_to_manila(mode: AccessM
 
 def test_a_file_system_that_the_node_cannot_make_is_refused() -> None:
     request = CreateVolume("pvc-1", capabilities=(Capability(fs_type="ext44"),))
-    with pytest.raises(errors.InvalidArgument, match='"ext44".*"ext4"'):
+    with pytest.raises(errors.InvalidArgument, match=r'"ext44".*"ext4"'):
         wanted(request, KEY)
 
 
