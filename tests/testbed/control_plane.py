@@ -14,8 +14,8 @@ ETCD = "http://127.0.0.1:2379"
 NAMES = ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")  # in the order of stopping
 PROXY_BINDING = "testbed:kube-proxy"
 
-# A node that is silent for 16 s is unreachable, and its pods are evicted 10 s later (upstream: 50 s and 300 s), so that a
-# test of a lost node takes half a minute. A restart of a kubelet takes 2 s and goes unnoticed.
+# A node that is silent for 16 s is unreachable, and its pods are evicted 10 s later (upstream: 50 s and 300 s), so that
+# a test of a lost node takes half a minute. A restart of a kubelet takes 2 s and goes unnoticed.
 SILENT_SECONDS = 16
 EVICT_SECONDS = 10
 
@@ -44,18 +44,15 @@ def start_server(layout: Layout, processes: Processes) -> None:
 def start_controllers(layout: Layout, processes: Processes, say: Say) -> None:
     """Start the controller manager and the scheduler once the API server is ready.
 
-    Not before: until the API server has made its own roles, the controller manager is forbidden to read a configmap that
-    it needs, and exits.
+    Not before: until the API server has made its own roles, the controller manager is forbidden to read a configmap
+    that it needs, and exits.
     """
     found = programs(layout)
     ready = kubectl(layout, "get", "--raw", "/readyz")
     log = processes.log("kube-apiserver")
     wait_until("the API server's /readyz", lambda: succeeds(ready), 60, say=say, hint=f"see {log}")
-    for name, flags in (
-        ("kube-controller-manager", controller_flags(layout)),
-        ("kube-scheduler", scheduler_flags(layout)),
-    ):
-        processes.start(name, _at_home(found.path(name), flags))
+    for name, flags in (("kube-controller-manager", controller_flags), ("kube-scheduler", scheduler_flags)):
+        processes.start(name, _at_home(found.path(name), flags(layout)))
     if not succeeds(kubectl(layout, "get", "clusterrolebinding", PROXY_BINDING)):
         grant = ["--clusterrole=system:node-proxier", "--user=system:kube-proxy"]
         binding = kubectl(layout, "create", "clusterrolebinding", PROXY_BINDING, *grant)
@@ -106,7 +103,7 @@ def server_flags(layout: Layout) -> list[str]:
         f"--kubelet-client-certificate={pki}/kubelet-client.crt",
         f"--kubelet-client-key={pki}/kubelet-client.key",
         "--kubelet-preferred-address-types=InternalIP",
-        # The aggregation layer's client: without it the controller manager and the scheduler log an error every few seconds.
+        # The aggregation layer's client: without it the controllers log an error every few seconds.
         f"--requestheader-client-ca-file={pki}/ca.crt",
         "--requestheader-allowed-names=front-proxy-client",
         "--requestheader-username-headers=X-Remote-User",

@@ -1,5 +1,5 @@
-"""What the bed raises."""
+"""What both halves of the bed raise."""
 
+from .openstack.errors import BedError
 
-class BedError(Exception):
-    """Something of the bed could not be had; the text says what, why, and where to look."""
+__all__ = ["BedError"]

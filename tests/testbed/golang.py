@@ -59,14 +59,14 @@ class Go:
         new = out.with_name(out.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        command = [self.program, "-C", folder, "build", *BUILD_FLAGS, *flags, "-o", f"{new}/", *targets]
+        command = [str(self.program), "-C", str(folder), "build", *BUILD_FLAGS, *flags, "-o", f"{new}/", *targets]
         self._follow(command, total, log, say)
         out.mkdir(parents=True, exist_ok=True)
         for program in new.iterdir():
             program.replace(out / program.name)
         new.rmdir()
 
-    def _follow(self, command: Sequence[str | Path], total: int, log: Path, say: Say) -> None:
+    def _follow(self, command: Sequence[str], total: int, log: Path, say: Say) -> None:
         built = 0
         with (
             log.open("w") as words,

@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from .layout import BUSYBOX_IMAGE, PAUSE_IMAGE, Layout
+from .processes import run
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 BUSYBOX = Path("/bin/busybox")
-APPLETS = (
-    "awk base64 blkid cat chmod chown cksum cp cut date dd df du echo env false find grep head hostname id ip kill ln ls "
-    "md5sum mkdir mknod mount mv nc nslookup ps pwd readlink rm rmdir sed seq sh sha256sum sleep sort stat sync tail tar "
-    "test timeout touch tr true truncate umount uname vi wc wget xargs"
-).split()
 
 
 @dataclass(frozen=True)
@@ -30,9 +26,9 @@ class Archive:
 
 def small_images(layout: Layout) -> list[Archive]:
     """The archives of the pause and busybox images, written unless they are there."""
-    links: dict[str, str | bytes] = {f"bin/{applet}": "busybox" for applet in APPLETS}
+    links: dict[str, str | bytes] = {f"bin/{applet}": "busybox" for applet in run([BUSYBOX, "--list"]).split()}
     passwd: dict[str, str | bytes] = {"etc/passwd": b"root:x:0:0:root:/:/bin/sh\n"}
-    busybox = {"bin/busybox": BUSYBOX.read_bytes(), **links, **passwd, "tmp/.keep": b""}
+    busybox = {**links, "bin/busybox": BUSYBOX.read_bytes(), **passwd, "tmp/.keep": b""}
     pause: dict[str, str | bytes] = {"pause": (layout.containerd / "pause").read_bytes()}
     return [
         _be_written(layout.images, PAUSE_IMAGE, image(PAUSE_IMAGE, pause, ["/pause"])),

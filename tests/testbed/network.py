@@ -1,8 +1,8 @@
 """The bed's network: namespaces without a way out, joined by a bridge.
 
 No packet of the bed can leave the machine, no port clashes with another program's, and removing the namespaces removes
-every address, route and filter rule. Programs enter by `nsenter`, not `ip netns exec`: that mounts a new /sys, which hides
-the cgroups.
+every address, route and filter rule. Programs enter by `nsenter`, not `ip netns exec`: that mounts a new /sys, which
+hides the cgroups.
 """
 
 from collections.abc import Sequence

@@ -25,15 +25,15 @@ class Authority:
         return self.folder / "ca.crt"
 
     def be_made(self) -> None:
-        """The authority itself, the key pair of service account tokens, and what the control plane shows or asks with."""
+        """The authority, the key pair of service account tokens, and what the control plane shows or asks with."""
         if not self.certificate.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o700)
             self._key("sa")
             run(["openssl", "ec", "-in", self.folder / "sa.key", "-pubout", "-out", self.folder / "sa.pub"])
             self._key("ca")
-            own = ["-key", self.folder / "ca.key", "-days", DAYS, "-subj", "/CN=testbed", "-out", self.certificate]
-            run(["openssl", "req", "-x509", "-new", *own])
+            own = ["-key", f"{self.folder}/ca.key", "-days", DAYS, "-subj", "/CN=testbed"]
+            self.certificate.write_text(run(["openssl", "req", "-x509", "-new", *own]))
         names = [f"DNS:{name}" for name in SERVER_NAMES] + [f"IP:{address}" for address in SERVER_ADDRESSES]
         self.issue("apiserver", "kube-apiserver", names=names)
         self.issue("kubelet-client", "kube-apiserver-kubelet-client", group=ADMINS)
@@ -50,15 +50,15 @@ class Authority:
         extensions = self.folder / f"{name}.ext"
         alternative = f"subjectAltName={','.join(names)}\n" if names else ""
         extensions.write_text(f"extendedKeyUsage=clientAuth,serverAuth\n{alternative}")
-        authority = ["-CA", self.certificate, "-CAkey", self.folder / "ca.key", "-CAcreateserial"]
+        authority = ["-CA", f"{self.certificate}", "-CAkey", f"{self.folder}/ca.key", "-CAcreateserial"]
         text = run(["openssl", "x509", "-req", *authority, "-days", DAYS, "-extfile", extensions], stdin=request)
         made.write_text(text)
 
     def kubeconfig(self, name: str, path: Path) -> None:
         """A kubeconfig that holds the certificate NAME.crt.
 
-        Its server is the home address and not the Service's: kube-proxy refuses connections to a Service whose endpoints
-        it has not read yet, and would lock itself and the kubelet out.
+        Its server is the home address and not the Service's: kube-proxy refuses connections to a Service whose
+        endpoints it has not read yet, and would lock itself and the kubelet out.
         """
 
         def data(file: str) -> str:
