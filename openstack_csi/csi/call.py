@@ -1,13 +1,17 @@
-"""What a handler may know of the call that it serves: how long it has, and whether the caller still listens."""
+"""What a handler may know of the call that it serves: until when it may work, and whether the caller still listens."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
+
+from openstack_csi.errors import Aborted
+
+T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 60.0  # seconds, when the caller named no deadline
 MARGIN = 0.5  # seconds kept back, so that our own words about the timeout reach the caller before gRPC's
@@ -16,22 +20,32 @@ _NEVER = 1e9  # seconds; gRPC shows "no deadline" as a deadline in some billions
 
 @dataclass(frozen=True)
 class Call:
-    """`deadline` is a time of the clock; `cancelled` is set once the caller is gone."""
+    """One call that is served. `deadline` is the time of the clock at which it should have its answer."""
 
     deadline: float
-    cancelled: threading.Event
+    context: grpc.ServicerContext
+
+    def heard(self, step: Callable[[Callable[[], None]], T]) -> Callable[[Callable[[], None]], T]:
+        """The step, for a caller that may hang up: that wakes who waits for the step, and it is not taken again.
+
+        What it has begun goes on in the cloud, and the next call finds it.
+        """
+
+        def heard_step(wake: Callable[[], None]) -> T:
+            if not self.context.add_callback(wake):
+                raise Aborted("the caller has gone")
+            return step(wake)
+
+        return heard_step
 
 
 def call_of(context: grpc.ServicerContext, clock: Callable[[], float] = time.monotonic) -> Call:
     """The call behind a gRPC context."""
-    cancelled = threading.Event()
-    if not context.add_callback(cancelled.set):
-        cancelled.set()
-    return Call(clock() + patience(context.time_remaining()), cancelled)
+    return Call(clock() + patience(context.time_remaining()), context)
 
 
 def patience(remaining: float | None) -> float:
-    """Seconds that a handler may wait when its caller waits `remaining` more (None: the caller named no deadline).
+    """Seconds that a handler may take when its caller waits `remaining` more (None: the caller named no deadline).
 
     A caller with less than twice the margin gets half of its time.
     """
