@@ -18,13 +18,14 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
 from openstack_csi.csi.redact import mask, redacted
+from openstack_csi.csi.translate import CLAIM_NAME, CLAIM_NAMESPACE
 from openstack_csi.errors import Aborted, Code, DriverError, Internal, Unimplemented
 
 log = logging.getLogger(__name__)
@@ -194,9 +195,11 @@ def _short(method: str) -> str:
 
 
 def _named(request: Message) -> dict[str, str]:
-    """The volume and node that the request speaks of, for the log line."""
+    """The claim, volume and node that the request speaks of, for the log line."""
+    parameters: Mapping[str, str] = getattr(request, "parameters", {})
+    claim = (parameters[key] for key in (CLAIM_NAMESPACE, CLAIM_NAME) if key in parameters)
     volume = getattr(request, "volume_id", "") or getattr(request, "name", "")
-    found = {"volume": volume, "node": getattr(request, "node_id", "")}
+    found = {"claim": "/".join(claim), "volume": volume, "node": getattr(request, "node_id", "")}
     return {key: value for key, value in found.items() if value}
 
 

@@ -114,6 +114,17 @@ def test_a_call_leaves_one_line_with_its_facts(serve, caplog):
     assert line.levelno == logging.WARNING
 
 
+def test_a_creation_is_logged_with_its_claim(serve, caplog):
+    caplog.set_level(logging.INFO)
+    parameters = {"csi.storage.k8s.io/pvc/name": "data", "csi.storage.k8s.io/pvc/namespace": "shop"}
+    held = Held()
+    held.open.set()
+    request = pb.CreateVolumeRequest(name="pvc-1", parameters=parameters)
+    csi.ControllerStub(serve(held)).CreateVolume(request, timeout=10)
+    [line] = [one for one in caplog.records if one.name == "openstack_csi.csi.interceptor"]
+    assert (line.claim, line.volume) == ("shop/data", "pvc-1")
+
+
 def test_metrics_see_every_call_with_its_code(serve):
     seen = []
     interceptor = Interceptor(lambda *call: seen.append(call[:2]))
