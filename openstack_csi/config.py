@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, NamedTuple, NoReturn, TypeVar, get_typ
 from openstack_csi.errors import InvalidArgument, unknown_key
 
 DRIVER_NAME = "cinder.csi.openstack.org"
+ZONE_KEY = "topology.cinder.csi.openstack.org/zone"  # stays, whatever the driver is called: PVs name it
 WATCHERS = ("provisioner", "attacher")
 METADATA_SOURCES = ("configDrive", "metadataService")
 
@@ -165,14 +166,14 @@ class ControllerConfig(_Common):
     ] = ""
     kubeconfig: Annotated[str, Flag(str, "kubeconfig file; empty: the service account, else KUBECONFIG")] = ""
     watchers: Annotated[tuple[str, ...], Flag(some_of(*WATCHERS), "built-in watchers to run; empty: none")] = WATCHERS
-    workers: Annotated[int, Flag(number(1), "threads of each watcher's queue; none ever waits for the cloud")] = 16
+    workers: Annotated[int, Flag(number(1), "threads of each watcher's queue; none ever waits for the cloud")] = 32
     retry_interval_start: Annotated[float, Flag(seconds, "first pause before a failed claim is tried again")] = 1.0
     retry_interval_max: Annotated[float, Flag(seconds, "longest such pause")] = 300.0
     default_fstype: Annotated[str, Flag(str, "file system where the StorageClass names none")] = "ext4"
     orphan_policy: Annotated[
         str, Flag(one_of("report", "delete"), "what becomes of volumes that no claim and no PV refers to")
     ] = "report"
-    orphan_grace: Annotated[float, Flag(seconds, "how long such a volume is only reported")] = 3600.0
+    orphan_grace: Annotated[float, Flag(seconds, "how long such a volume is only reported")] = 600.0
     leader_election: Annotated[bool, Flag(truth, "let only one replica run the watchers")] = True
     leader_election_namespace: Annotated[str, Flag(str, "namespace of the Lease")] = "kube-system"
     leader_election_lease_duration: Annotated[float, Flag(seconds, "a leader not heard of for so long is replaced")] = (
@@ -182,8 +183,8 @@ class ControllerConfig(_Common):
         float, Flag(seconds, "a leader that cannot renew for so long steps down")
     ] = 10.0
     leader_election_retry_period: Annotated[
-        float, Flag(seconds, "pause between two tries to get or renew the Lease")
-    ] = 5.0
+        float, Flag(seconds, "longest pause between two tries to get or renew the Lease")
+    ] = 2.0
 
     def __post_init__(self) -> None:
         """Refuse values that contradict each other."""
@@ -211,10 +212,6 @@ class NodeConfig(_Common):
     http_endpoint: Annotated[HostPort | None, Flag(optional(host_port), _HTTP_HELP)] = None
     kubelet_dir: Annotated[Path, Flag(absolute_path, "the kubelet's directory")] = Path("/var/lib/kubelet")
     registration: Annotated[bool, Flag(truth, "register with the kubelet; off where a registrar does it")] = True
-    registration_socket: Annotated[
-        Path | None,
-        Flag(optional(socket_path), "empty: <kubelet-dir>/plugins_registry/<driver-name>-reg.sock"),
-    ] = None
     node_id: Annotated[str, Flag(str, "UUID of the Nova server; empty: from the metadata, else the provider id")] = ""
     zone: Annotated[str, Flag(str, "availability zone; empty: from the metadata")] = ""
     metadata_order: Annotated[
@@ -230,11 +227,6 @@ class NodeConfig(_Common):
     def csi_socket(self) -> Path:
         """Where the CSI services listen: the path must be the same for the kubelet."""
         return self.endpoint or self.kubelet_dir / "plugins" / self.driver_name / "csi.sock"
-
-    @property
-    def kubelet_socket(self) -> Path:
-        """Where the kubelet looks for the registration (kubelet plugin registration, `plugins_registry`)."""
-        return self.registration_socket or self.kubelet_dir / "plugins_registry" / f"{self.driver_name}-reg.sock"
 
 
 C = TypeVar("C", ControllerConfig, NodeConfig)

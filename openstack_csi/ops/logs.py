@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(r"pass(word|wd|phrase)|secret|token|credential|private
 _SECRET_TEXT = re.compile(
     r"""(?P<name>[\w-]*(?:passwo?r?d|passphrase|secret|private[_-]?key|authorization)[\w-]*["']?\s*[:=]\s*"""
     r"""|[\w-]*token(?:=|["']\s*:\s*)|[\w-]+-token:\s*)"""
-    r"""(?P<value>"[^"]*"|'[^']*'|(?:Bearer\s+|Basic\s+)?[^\s,;}&"']+)""",
+    r"""(?P<value>\{[^}]*\}|"[^"]*"|'[^']*'|(?:Bearer\s+|Basic\s+)?[^\s,;}&"']+)""",
     re.IGNORECASE,
 )
 _BARE = re.compile(r"[^\s\"=]+")

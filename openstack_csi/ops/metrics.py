@@ -7,7 +7,7 @@ Series whose labels are known beforehand exist from the start with 0, so that a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -32,7 +32,18 @@ RPC_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
 
 API_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
+QUEUE_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60)
+
 API_REQUESTS = ("volume_create", "volume_delete", "volume_get", "volume_list", "volume_attach", "volume_detach")
+
+CONTROLLER_RPCS = tuple(
+    f"/csi.v1.Controller/{name}"
+    for name in ("CreateVolume", "DeleteVolume", "ControllerPublishVolume", "ControllerUnpublishVolume")
+)
+NODE_RPCS = tuple(
+    f"/csi.v1.Node/{name}"
+    for name in ("NodeStageVolume", "NodeUnstageVolume", "NodePublishVolume", "NodeUnpublishVolume")
+)
 
 _RPC: ContextVar[str] = ContextVar("rpc", default="")
 _CODE_NAMES = {code: "".join(word.capitalize() for word in code.name.split("_")) for code in Code} | {
@@ -96,6 +107,36 @@ class Metrics:
             ("kind",),
             registry=self._registry,
         )
+        self._kube_calls = Counter(
+            "openstack_csi_kubernetes_requests",
+            "Kubernetes API calls, by HTTP status (0: no answer).",
+            ("verb", "resource", "status"),
+            registry=self._registry,
+        )
+        self._queue_waits = Histogram(
+            "workqueue_queue_duration_seconds",
+            "Seconds that a key was ready before a worker took it.",
+            ("name",),
+            buckets=QUEUE_SECONDS,
+            registry=self._registry,
+        )
+        self._queue_works = Histogram(
+            "workqueue_work_duration_seconds",
+            "Seconds that a worker had a key.",
+            ("name",),
+            buckets=QUEUE_SECONDS,
+            registry=self._registry,
+        )
+        self._queue_retries = Counter(
+            "workqueue_retries", "Keys put back after a failure.", ("name",), registry=self._registry
+        )
+        self._tools = Histogram(
+            "openstack_csi_tool_duration_seconds",
+            "Seconds of the programs that a node runs: mount, mkfs, fsck.",
+            ("tool", "outcome"),
+            buckets=API_SECONDS,
+            registry=self._registry,
+        )
         self._provisioned = _Outcomes(
             "controller_persistentvolumeclaim_provision", "claims provisioned", ("class", "source"), self._registry
         )
@@ -129,6 +170,30 @@ class Metrics:
         """A persistent volume is gone, or a try failed. `seconds` since its deletion was first seen."""
         self._deleted.count((storage_class,), seconds, failed=failed)
 
+    def kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
+        """A call to the Kubernetes API ended with the HTTP status; 0 when there was no answer."""
+        self._kube_calls.labels(verb, resource, str(status)).inc()
+
+    def queue(self, name: str) -> Callable[[str, float], None]:
+        """The observer of the work queue of that name: told "wait", "work" or "retry", and the seconds."""
+        waits, works = self._queue_waits.labels(name), self._queue_works.labels(name)
+        retries = self._queue_retries.labels(name)
+
+        def observe(what: str, seconds: float) -> None:
+            match what:
+                case "wait":
+                    waits.observe(seconds)
+                case "work":
+                    works.observe(seconds)
+                case "retry":
+                    retries.inc()
+
+        return observe
+
+    def tool(self, tool: str, seconds: float, outcome: str) -> None:
+        """A program that the node ran has ended: "ok", "failed", "killed" or "missing"."""
+        self._tools.labels(tool, outcome).observe(seconds)
+
     # States, read at each scrape
 
     def watch_queue(self, name: str, depth: Callable[[], float], oldest: Callable[[], float]) -> None:
@@ -156,15 +221,12 @@ class Metrics:
 
     # Exposition
 
-    def start_api_at_zero(self) -> None:
-        """Let the known kinds of cloud calls exist before the first of them."""
-        for request in API_REQUESTS:
-            self._api_seconds.labels(request)
-
-    def start_rpcs_at_zero(self, methods: tuple[str, ...]) -> None:
-        """Let the RPCs that are served exist before the first call."""
-        for method in methods:
+    def start_at_zero(self, rpcs: Iterable[str], requests: Iterable[str] = ()) -> None:
+        """Let the RPCs and the kinds of cloud calls exist before the first of them."""
+        for method in rpcs:
             self._rpcs.labels(self._driver_name, method, "OK")
+        for request in requests:
+            self._api_seconds.labels(request)
 
     def page(self) -> tuple[str, bytes]:
         """Content type and body of /metrics."""

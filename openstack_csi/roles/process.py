@@ -1,7 +1,8 @@
-"""What every role's process has: a way to be told to stop, things to stop in order, and HTTP for probes and scrapes.
+"""What every role's process has: a start that may have to wait, HTTP for probes and scrapes, and an orderly end.
 
-The first SIGTERM or SIGINT asks: the role drains and leaves with 0. The second does not ask. The handler only writes
-to a pipe that the main thread reads, for it may interrupt that thread anywhere, with any lock held.
+The first SIGTERM or SIGINT asks: the role stops its parts in the reverse order of their start, and leaves with 0 within
+`STOP_SECONDS`. The second does not ask. The handler only writes to a pipe that the others look at, for it interrupts
+the main thread anywhere, with any lock held.
 """
 
 from __future__ import annotations
@@ -10,18 +11,37 @@ import logging
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TypeVar
 
+from openstack_csi.backoff import Backoff
 from openstack_csi.config import HostPort
-from openstack_csi.ops.health import Health, HttpServer
+from openstack_csi.errors import DriverError
+from openstack_csi.ops import logs
+from openstack_csi.ops.health import Health, HttpServer, Progress
 from openstack_csi.ops.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 2.0
-"""How long an orderly end may take in all, from the signal to the exit."""
+T = TypeVar("T")
+
+STOP_SECONDS = 1.9
+"""From the signal to the exit, whatever a part is doing; it is found again by the next process."""
+
+DRAIN_SECONDS = 1.0
+"""What running calls get of it."""
+
+RETRY_SECONDS = (1.0, 15.0)
+"""First and longest pause between two attempts of something that must succeed before the role can serve."""
+
+_FAILED = 1
+
+
+class Stopped(Exception):
+    """The end was asked for while something was waited for."""
 
 
 class Stop:
@@ -68,8 +88,56 @@ class Stop:
         self.ask()
 
 
-def serve_http(address: HostPort | None, health: Health, metrics: Metrics, stop: Stop) -> None:
-    """Serve /metrics, /healthz and /readyz when there is an address.
+def run(log_format: str, log_level: str, start: Callable[[Stop], None]) -> int:
+    """Run a role until it is asked to end: `start` starts its parts and returns. Does not return itself.
+
+    Leaves with 0, or with 1 when the role could not start and waiting would not help.
+    """
+    logs.set_up(log_format, log_level)
+    stop = Stop()
+    stop.listen()
+    code = 0
+    try:
+        start(stop)
+        stop.asked()
+    except Stopped:
+        log.info("stopped before it was ready")
+    except (DriverError, OSError) as fault:
+        log.error("cannot start: %s", fault)
+        code = _FAILED
+    except Exception:
+        log.exception("cannot start")
+        code = _FAILED
+    impatient = threading.Timer(STOP_SECONDS, _leave, (code,))
+    impatient.daemon = True
+    impatient.start()
+    stop.run_steps()
+    return _leave(code)
+
+
+def until(attempt: Callable[[], T], progress: Progress, stop: Stop) -> T:
+    """What `attempt` returns, repeated while it raises DriverError; each new reason is logged once, and is what
+    `progress` tells meanwhile.
+
+    Raises:
+        Stopped: the end was asked for.
+    """
+    backoff = Backoff(*RETRY_SECONDS)
+    while True:
+        try:
+            result = attempt()
+        except DriverError as fault:
+            if progress.wait_for(str(fault)):
+                log.error("not ready: %s", fault)
+            if stop.asked(within=backoff.next(fault.retry_after)):
+                raise Stopped from None
+        else:
+            progress.done()
+            return result
+
+
+def serve_http(address: HostPort | None, health: Health, metrics: Metrics) -> None:
+    """Serve /metrics, /healthz and /readyz to the very end, when there is an address.
 
     Raises:
         OSError: the address cannot be had.
@@ -78,15 +146,14 @@ def serve_http(address: HostPort | None, health: Health, metrics: Metrics, stop:
         return
     server = HttpServer(address, health, metrics.page)
     server.start()
-    stop.then("http", server.stop)
     log.info("serving metrics and health", extra={"address": f"{address.host}:{server.port}"})
 
 
-def leave(code: int) -> int:
-    """End the process now, with what is logged written out.
+def _leave(code: int) -> int:
+    """End the process now, with what was logged written out.
 
     Not by returning: the interpreter would wait for worker threads, and one that waits for the cloud may have minutes
-    to go. Whatever it was doing is found again by the next process.
+    to go.
     """
     logging.shutdown()
     os._exit(code)
