@@ -116,13 +116,12 @@ class VolumeService:
             result = step(woken.set)
             if not isinstance(result, Pending):
                 return result
-            while not woken.wait(max(0.0, min(deadline - self._clock(), LOOK_AGAIN))):
-                if self._clock() >= deadline:
-                    waited = self._clock() - began
-                    raise errors.DeadlineExceeded(
-                        f"{result.what} (waited {waited:.0f} s)", hint="It goes on; the next call finds it."
-                    )
-                break
+            woken.wait(max(0.0, min(deadline - self._clock(), LOOK_AGAIN)))
+            if not woken.is_set() and self._clock() >= deadline:
+                raise errors.DeadlineExceeded(
+                    f"{result.what} (waited {self._clock() - began:.0f} s)",
+                    hint="It goes on; the next call finds it.",
+                )
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from openstack_csi.cloud.connection import Cloud
 
 SERVICE = "compute"
@@ -22,7 +24,7 @@ class Servers:
         self._cloud.request(
             SERVICE,
             "POST",
-            f"/servers/{server_id}/os-volume_attachments",
+            f"/servers/{quote(server_id, safe='')}/os-volume_attachments",
             kind="volume_attach",
             what=f"Nova refused to attach volume {volume_id} to server {server_id}",
             microversion="2.60" if offered else None,
@@ -34,7 +36,7 @@ class Servers:
         self._cloud.request(
             SERVICE,
             "DELETE",
-            f"/servers/{server_id}/os-volume_attachments/{volume_id}",
+            f"/servers/{quote(server_id, safe='')}/os-volume_attachments/{quote(volume_id, safe='')}",
             kind="volume_detach",
             what=f"Nova refused to detach volume {volume_id} from server {server_id}",
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from requests import Response
 
@@ -108,7 +108,7 @@ class Volumes:
 
     def delete(self, volume_id: str) -> None:
         """DELETE /volumes/{id}; accepted is not done."""
-        self._call("DELETE", f"/volumes/{volume_id}", "volume_delete", f"Cinder refused to delete volume {volume_id}")
+        self._call("DELETE", _path(volume_id), "volume_delete", f"Cinder refused to delete volume {volume_id}")
 
     def messages(self, volume_id: str) -> list[str]:
         """What Cinder tells its users of a volume that went wrong (microversion 3.5), newest first."""
@@ -136,7 +136,7 @@ class Volumes:
     def one(self, object_id: str) -> CinderVolume | None:
         """GET /volumes/{id}."""
         try:
-            answer = self._call("GET", f"/volumes/{object_id}", "volume_get", f"Cinder did not show volume {object_id}")
+            answer = self._call("GET", _path(object_id), "volume_get", f"Cinder did not show volume {object_id}")
         except Refused as refused:
             # 400 is the answer for an id that is no UUID; such a volume cannot exist either.
             if refused.status in (400, 404):
@@ -205,6 +205,11 @@ class Volumes:
         body: Mapping[str, Any] | None = None,
     ) -> Response:
         return self._cloud.request(SERVICE, method, path, kind=kind, what=what, microversion=microversion, body=body)
+
+
+def _path(volume_id: str) -> str:
+    """The volume's path; an id comes from a PV that anybody may have written, and must not lead elsewhere."""
+    return f"/volumes/{quote(volume_id, safe='')}"
 
 
 def _date(answer: Response) -> datetime | None:

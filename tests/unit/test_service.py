@@ -45,7 +45,7 @@ def test_a_waiting_call_takes_the_step_again_when_it_is_woken() -> None:
 
 
 def test_a_call_whose_time_is_up_says_what_it_waited_for() -> None:
-    now = iter([0.0, 0.0, 5.0, 5.0])
+    now = iter([0.0, 0.0, 5.0, 5.0, 5.0])
     of = service(lambda request, wake: Pending("Cinder volume 1f is creating"), clock=lambda: next(now))
     with pytest.raises(errors.DeadlineExceeded, match=r"Cinder volume 1f is creating \(waited 5 s\)"):
         of.wait(lambda wake: of.create(CreateVolume("pvc-1"), wake), deadline=0.0)
