@@ -1,9 +1,10 @@
 """Makes, checks and grows the file systems on volumes, and never harms one.
 
 A disk is formatted only when it is provably empty: `blkid` finds no signature of anything (no file system, no partition
-table, no LVM, RAID or LUKS), its first and last MiB hold nothing but zeros, and the kernel does not use it. Whatever
-else is there is refused with its name, and stays. So a volume that an earlier owner's data shows through, or a format
-that a power cut broke off, needs a person who looks at it; the other way round, data would be lost.
+table, no LVM, RAID or LUKS), its first and last MiB hold nothing but zeros, and the kernel does not use it; or when all
+that it holds is this volume's own format that was cut off (see `blank`). Whatever else is there is refused with its
+name, and stays. So a volume that an earlier owner's data shows through needs a person who looks at it; the other way
+round, data would be lost.
 
 A check or a format that has begun is not cut off by the caller's deadline, for that would leave half of one behind: the
 kubelet's next call finds it under way, and the one after finds it done.
@@ -11,14 +12,17 @@ kubelet's next call finds it under way, and the one after finds it done.
 
 from __future__ import annotations
 
-import os
+import logging
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 from openstack_csi.errors import FailedPrecondition, unknown_key
+from openstack_csi.host import blank
 from openstack_csi.host.devices import Device, in_use
 from openstack_csi.host.run import Run
+
+log = logging.getLogger(__name__)
 
 DEFAULT = "ext4"
 EXT = ("ext2", "ext3", "ext4")
@@ -72,11 +76,12 @@ class Filesystems:
             return found["TYPE"]
         return f"partition table ({found['PTTYPE']})" if found.get("PTTYPE") else "something that blkid cannot name"
 
-    def be_formatted(self, device: Device, fs_type: str, *, read_only: bool = False) -> str:
+    def be_formatted(self, device: Device, volume_id: str, fs_type: str, *, read_only: bool = False) -> str:
         """The disk has a file system of that type.
 
         Args:
             device: the disk, proven to be the volume.
+            volume_id: the volume.
             fs_type: the wanted type; empty takes whatever is there, and ext4 on an empty disk.
             read_only: the volume may not be written, so nothing is made.
 
@@ -88,6 +93,9 @@ class Filesystems:
         """
         check_type(fs_type)
         found = self.probe(device.path)
+        if not read_only and blank.is_unfinished(device, volume_id, found):
+            log.info("format begun anew", extra={"volume": volume_id, "device": str(device.path)})
+            return self._format(device, volume_id, fs_type or DEFAULT)
         if found is not None:
             if found == fs_type or (not fs_type and found in _MKFS):
                 return found
@@ -97,10 +105,12 @@ class Filesystems:
             )
         if read_only:
             raise FailedPrecondition(f"{device.path} has no file system, and the volume may only be read")
-        self._be_blank(device)
-        wanted = fs_type or DEFAULT
-        self._run([*_MKFS[wanted], str(device.path)], _LONG_SECONDS)
-        return wanted
+        if not blank.is_blank(device):
+            raise FailedPrecondition(
+                f"{device.path} holds data of an unknown kind, so it is not formatted",
+                hint="If nobody needs it, overwrite its first and last MiB with zeros, or make a new claim.",
+            )
+        return self._format(device, volume_id, fs_type or DEFAULT)
 
     def be_checked(self, device: Path, fs_type: str) -> None:
         """An ext file system is consistent: its journal is replayed, and what is safe to repair is repaired.
@@ -130,25 +140,13 @@ class Filesystems:
         else:
             self._run(["resize2fs", str(device.path)], _LONG_SECONDS)
 
-    def _be_blank(self, device: Device) -> None:
+    def _format(self, device: Device, volume_id: str, fs_type: str) -> str:
         if in_use(device.path):
             raise FailedPrecondition(f"{device.path} is used by the kernel, so it is not formatted")
-        if not is_blank(device.path, device.size_bytes):
-            raise FailedPrecondition(
-                f"{device.path} holds data of an unknown kind, so it is not formatted",
-                hint="If nobody needs it, overwrite its first and last MiB with zeros, or make a new claim.",
-            )
-
-
-def is_blank(device: Path, size_bytes: int) -> bool:
-    """Whether the first and the last MiB are zeros. Raises FailedPrecondition when they cannot be read."""
-    try:
-        with device.open("rb", buffering=0) as disk:
-            first = _read_all(disk.fileno(), 0, min(_MIB, size_bytes))
-            last = _read_all(disk.fileno(), max(0, size_bytes - _MIB), min(_MIB, size_bytes))
-    except OSError as e:
-        raise FailedPrecondition(f"{device} cannot be read: {e.strerror}") from e
-    return not (first.strip(b"\0") or last.strip(b"\0"))
+        blank.be_marked(device, volume_id)
+        self._run([*_MKFS[fs_type], str(device.path)], _LONG_SECONDS)
+        blank.be_unmarked(device, volume_id)
+        return fs_type
 
 
 def size_of(device: Path, fs_type: str) -> int:
@@ -157,7 +155,7 @@ def size_of(device: Path, fs_type: str) -> int:
     ext: s_log_block_size, s_blocks_count_lo and _hi (the kernel's ext4/super.rst); XFS: sb_blocksize and sb_dblocks.
     """
     with device.open("rb", buffering=0) as disk:
-        head = _read_all(disk.fileno(), 0, 4096)
+        head = blank.read_all(disk.fileno(), 0, 4096)
     if fs_type == "xfs":
         block, blocks = struct.unpack_from(">IQ", head, 4)
         return int(block * blocks)
@@ -165,14 +163,3 @@ def size_of(device: Path, fs_type: str) -> int:
     incompatible, high = struct.unpack_from("<I", head, 1024 + 0x60)[0], struct.unpack_from("<I", head, 1024 + 0x150)[0]
     is_64bit = bool(incompatible & 0x80)
     return int((low + (high << 32 if is_64bit else 0)) * (1024 << log_block))
-
-
-def _read_all(disk: int, offset: int, count: int) -> bytes:
-    """Exactly `count` bytes. Raises OSError where the disk ends earlier."""
-    pieces = bytearray()
-    while len(pieces) < count:
-        piece = os.pread(disk, count - len(pieces), offset + len(pieces))
-        if not piece:
-            raise OSError(None, "it ends early")
-        pieces += piece
-    return bytes(pieces)

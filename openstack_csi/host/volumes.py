@@ -74,7 +74,7 @@ class Volumes:
             if not in_use(device.path):
                 be_write_protected(device.path, capability.access_mode in _READERS)
             return
-        self._be_mounted(device, target, capability)
+        self._be_mounted(volume_id, device, target, capability)
 
     def be_unstaged(self, staging: str) -> None:
         """Nothing of the volume is mounted at the staging path (NodeUnstageVolume); the path is the kubelet's."""
@@ -117,14 +117,14 @@ class Volumes:
             raise NotFound(f"no volume is published at {path}")
         return stats.usage(path)
 
-    def _be_mounted(self, device: Device, target: Path, capability: Capability) -> None:
+    def _be_mounted(self, volume_id: str, device: Device, target: Path, capability: Capability) -> None:
         reads_only = capability.access_mode in _READERS
         read_only = reads_only or "ro" in capability.mount_flags
         # Only a disk that nobody uses may be checked or protected: another staging of it may still be mounted.
         unused = self.mounts.at(target) is None and not in_use(device.path)
         if unused:
             be_write_protected(device.path, reads_only)
-        fs_type = self.filesystems.be_formatted(device, capability.fs_type, read_only=read_only)
+        fs_type = self.filesystems.be_formatted(device, volume_id, capability.fs_type, read_only=read_only)
         if unused and not read_only:
             self.filesystems.be_checked(device.path, fs_type)
         flags = [*capability.mount_flags]

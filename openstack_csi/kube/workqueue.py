@@ -3,7 +3,8 @@
 A key is in at most one of two hands: `ready` (wanted now, in order) or `working` (with a worker). An add of a ready
 key is the same wish; an add of a working key is remembered (`again`) and makes it ready when the worker is done. So a
 key is never with two workers, and no add is lost. Beside that stands a heap of times at which keys are to be added;
-one thread, started with the first delay, adds them when they are due.
+one thread, started with the first delay, wakes workers when they are due. Each call first adds what is due by then, so
+that the outcome depends on the clock alone and not on when that thread ran.
 """
 
 from __future__ import annotations
@@ -76,11 +77,13 @@ class WorkQueue:
     def add(self, key: str) -> None:
         """Want the key looked at now."""
         with self._lock:
+            self._add_due()
             self._add(key)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Want the key looked at in so many seconds, or sooner if that was already wanted."""
         with self._lock:
+            self._add_due()
             due = self._clock() + seconds
             if due < self._due.get(key, float("inf")):
                 self._set_due(key, due)
@@ -96,6 +99,7 @@ class WorkQueue:
             The seconds that it will wait.
         """
         with self._lock:
+            self._add_due()
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
             seconds = delay(failures, after, start=self._start, maximum=self._maximum, draw=self._draw)
@@ -135,6 +139,7 @@ class WorkQueue:
     def done(self, key: str) -> None:
         """Give the key back; if it was added meanwhile it is ready again."""
         with self._lock:
+            self._add_due()
             worked = self._clock() - self._working.pop(key)
             if key in self._again:
                 self._again.remove(key)

@@ -26,6 +26,7 @@ class Fault:
     retry_after: int | None = None  # seconds, with the status
     drop: Literal["", "before", "after"] = ""  # close the connection without an answer: request ignored, or done
     # of watches:
+    empty: bool = False  # end the stream before any event
     close_every: int = 0  # end the stream after so many events
     duplicate: bool = False  # send every event twice
     error_event: int = 0  # a Status of that code as first event, then the end

@@ -39,6 +39,7 @@ class FakeKube:
         self.calls: Counter[tuple[str, str]] = Counter()  # by verb and resource
         self.requests: deque[Request] = deque(maxlen=2000)
         self.stopping = threading.Event()
+        self._watches: Counter[str] = Counter()  # open ones, by resource
         self._lists: dict[str, tuple[int, list[Stored]]] = {}  # by continue token: version and what is left
         self._connections: set[Connection] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -54,6 +55,8 @@ class FakeKube:
         self.stop()
 
     def stop(self) -> None:
+        if self.stopping.is_set():
+            return
         self.stopping.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -94,7 +97,7 @@ class FakeKube:
             connection.close()
 
     def open_watches(self, resource: str) -> int:
-        return sum(thread.name == f"fakekube watch {resource}" for thread in threading.enumerate())
+        return self._watches[resource]
 
     # HTTP
 
@@ -140,15 +143,21 @@ class FakeKube:
             connection.answer(*_status(fault.status, "", "a fault of the test"), retry)
             return True
         if verb == "watch":
-            threading.current_thread().name = f"fakekube watch {resource}"
-            serve_watch(self.store, connection, request, ref, fault, self.bookmark_seconds, self.stopping)
-            threading.current_thread().name = "fakekube"
+            self._count_watch(resource, 1)
+            try:
+                serve_watch(self.store, connection, request, ref, fault, self.bookmark_seconds, self.stopping)
+            finally:
+                self._count_watch(resource, -1)
             return True
         status, body = self._outcome(verb, ref, request)
         if fault.drop == "after":
             return False
         connection.answer(status, body)
         return True
+
+    def _count_watch(self, resource: str, change: int) -> None:
+        with self.store.lock:
+            self._watches[resource] += change
 
     def _outcome(self, verb: str, ref: Ref, request: Request) -> tuple[int, bytes]:
         try:

@@ -30,7 +30,7 @@ def serve_watch(
         watch.send_error(fault.error_event, "a fault of the test")
     elif fault.mute:
         watch.be_mute(stopping)
-    else:
+    elif not fault.empty:
         watch.run(bookmark_seconds, stopping)
     connection.end_stream()
 

@@ -86,5 +86,5 @@ def test_a_disk_that_the_kernel_uses_is_not_formatted(machine: Machine) -> None:
     machine.stage(volume)
     write(machine, volume, 0, bytes(2 * MIB))
     with pytest.raises(FailedPrecondition, match="used by the kernel"):
-        machine.volumes.filesystems.be_formatted(machine.devices.await_found(volume, 0), "ext4")
+        machine.volumes.filesystems.be_formatted(machine.devices.await_found(volume, 0), volume, "ext4")
     assert machine.volumes.filesystems.probe(machine.disk(volume)) is None
