@@ -80,17 +80,15 @@ def image(bed: Bed, args: argparse.Namespace) -> None:
 
 
 def status(bed: Bed, args: argparse.Namespace) -> None:
-    found = bed.status()
-    for each in found.kubernetes:
+    running = bed.running()
+    for each in running:
         since = time.strftime("%F %T", time.localtime(each.since))
         print(f"{each.name:26} pid {each.pid:<8} since {since}  {each.log}")
-    for name, service in found.openstack.get("services", {}).items():
-        state = service.get("url", "") if service["answers"] else "does not answer"
-        print(f"{name:26} pid {service['pid']:<8} {state:27}  {service['log']}")
-    for name, value in bed.environment.items() if found.kubernetes or found.openstack else ():
-        print(f"{name}={value}")
-    if not found.kubernetes and not found.openstack.get("services"):
+    if not running:
         print("nothing runs")
+        return
+    for name, value in bed.environment.items():
+        print(f"{name}={value}")
 
 
 def logs(bed: Bed, args: argparse.Namespace) -> None:

@@ -6,10 +6,8 @@ Starting is idempotent: what runs is left alone, what is built or installed is n
 import contextlib
 import fcntl
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from . import builds, control_plane, driver_image, machine, network, packages
 from .errors import BedError
@@ -18,16 +16,8 @@ from .layout import HOME_ADDRESS, NAMESPACE, ZONE, Layout
 from .node import Node
 from .node_config import NodeSpec
 from .openstack import bed as cloud
-from .processes import Processes, Running, run
+from .processes import Processes, Running, run, started_at
 from .progress import Progress, Say, parallel
-
-
-@dataclass(frozen=True)
-class Status:
-    """What runs: Kubernetes' programs, and what the OpenStack half says of itself."""
-
-    kubernetes: list[Running]
-    openstack: dict[str, Any]
 
 
 class Bed:
@@ -83,6 +73,7 @@ class Bed:
         """
         with self._locked():
             self.prepare(kubernetes=kubernetes, openstack=openstack)
+            self.layout.state.mkdir(parents=True, exist_ok=True)
             if kubernetes and not self.processes.alive("etcd"):
                 self._forget_cluster()
             network.home_be_there()
@@ -118,14 +109,20 @@ class Bed:
             BedError: while the bed runs: it uses the cache.
         """
         with self._locked():
-            if self.processes.running():
+            if self.running():
                 raise BedError("the bed runs and uses the cache: `down` first")
             machine.be_removed(self.layout.cache)
 
-    def status(self) -> Status:
+    def running(self) -> list[Running]:
+        """What runs: Kubernetes' programs, the nodes, and OpenStack's services."""
         there = self.layout.openstack.exists() and network.exists(NAMESPACE)
-        told = cloud.status(self.layout.openstack) if there else {}
-        return Status(self.processes.running(), told)
+        services = cloud.status(self.layout.openstack)["services"] if there else {}
+        openstack = [
+            Running(name, each["pid"], started_at(each["pid"]), Path(each["log"]))
+            for name, each in services.items()
+            if each["pid"]
+        ]
+        return self.processes.running() + openstack
 
     # -- use
 
@@ -277,7 +274,12 @@ class Bed:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One `up`, `down` or `cache-clean` at a time."""
-        self.layout.state.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with self.layout.state.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        path = self.layout.state.with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.progress.line(f"waiting for another program that starts or stops the bed ({path})")
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield

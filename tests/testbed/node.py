@@ -118,7 +118,19 @@ class Node:
         wait_until(f"containerd of {self.name}", lambda: self._answers(ctr), 60, say=say, hint=hint)
         for archive in lacks:
             say(f"importing {archive.reference} into {self.name}")
-            self.execute([ctr, "-n", "k8s.io", "images", "import", "--local", "--snapshotter=overlayfs", "--discard-unpacked-layers", archive.path])
+            self.execute(
+                [
+                    ctr,
+                    "-n",
+                    "k8s.io",
+                    "images",
+                    "import",
+                    "--local",
+                    "--snapshotter=overlayfs",
+                    "--discard-unpacked-layers",
+                    archive.path,
+                ]
+            )
             marker = self._marker(archive)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.write_text(archive.path.name)

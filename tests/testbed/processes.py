@@ -71,6 +71,13 @@ def start_time(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[START_TIME]
 
 
+def started_at(pid: int) -> float:
+    """When the process started, in seconds of the epoch; 0 for one that is gone."""
+    ticks = start_time(pid)
+    booted = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+    return int(booted.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK") if ticks else 0.0
+
+
 def first_child(pid: int) -> int | None:
     """The one child of `pid`, as of an `unshare --fork`."""
     for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -152,7 +159,7 @@ class Processes:
         """What runs now."""
         names = sorted(p.name for p in self.pids.glob("*")) if self.pids.is_dir() else []
         found = ((name, self.alive(name)) for name in names)
-        return [Running(n, pid, (self.pids / n).stat().st_mtime, self.log(n)) for n, pid in found if pid]
+        return [Running(name, pid, started_at(pid), self.log(name)) for name, pid in found if pid]
 
 
 def reap(pid: int) -> None:
