@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -40,22 +41,16 @@ def start(plan: Plan, service: str, environment: Path) -> None:
         setsid=True,
     )
     os.close(log)
-    plan.pid(service).write_text(f"{pid}\n")
+    plan.pid(service).write_text(f"{pid} {_began(pid)}\n")
 
 
 def running(plan: Plan, service: str) -> int:
     """The pid of the service's process, 0 if there is none; a pid that went to somebody else does not count."""
     try:
-        pid = int(plan.pid(service).read_text())
+        pid, began = plan.pid(service).read_text().split()
     except (OSError, ValueError):
         return 0
-    _reap(pid)
-    try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return 0
-    ours = [f"devcloud.{service}".encode(), os.fsencode(plan.state)]
-    return pid if arguments[2:4] == ours else 0
+    return int(pid) if _began(int(pid)) == began else 0
 
 
 def answers(plan: Plan, service: str) -> bool:
@@ -112,13 +107,21 @@ def resident_mib(pid: int) -> float:
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process and the children that it has waited for, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, _stat(pid)[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _reap(pid: int) -> None:
-    """Let a child of ours that has ended go, so that it does not look alive."""
-    try:
+def _began(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty if it is gone or has ended."""
+    with contextlib.suppress(ChildProcessError):
+        # a child of ours that has ended would stay as a zombie
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5)'s stat from the third on, "state"."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

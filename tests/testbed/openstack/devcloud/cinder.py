@@ -63,6 +63,11 @@ def volume_services() -> list[Any]:
 
 def start(plan: Plan) -> list[Any]:
     """Start everything; return what has to be stopped."""
+    os.environ["OS_CINDER_DISABLE_EVENTLET_PATCHING"] = "1"
+    # to be called before the rest of Cinder is imported
+    from cinder import monkey_patch
+
+    monkey_patch.patch()
     import cinder.cmd.volume as _registers_options_before_the_configuration_is_read  # noqa: F401
     import os_brick
     from cinder.wsgi import wsgi
@@ -87,17 +92,5 @@ def start(plan: Plan) -> list[Any]:
     return services
 
 
-def main() -> None:
-    """Serve until SIGTERM."""
-    plan = serving.plan_of_arguments("cinder")
-    os.environ["OS_CINDER_DISABLE_EVENTLET_PATCHING"] = "1"
-    # to be called before the rest of Cinder is imported
-    from cinder import monkey_patch
-
-    monkey_patch.patch()
-    services = start(plan)
-    serving.run_until_signal(plan, "cinder", [service.stop for service in services])
-
-
 if __name__ == "__main__":
-    main()
+    serving.run("cinder", start)

@@ -69,6 +69,10 @@ def share_services() -> list[Any]:
 
 def start(plan: Plan) -> list[Any]:
     """Start everything; return what has to be stopped."""
+    # to be called before the rest of Manila is imported
+    from manila import monkey_patch
+
+    monkey_patch.patch()
     from devcloud import sqlite
     from manila.wsgi import wsgi
 
@@ -90,16 +94,5 @@ def start(plan: Plan) -> list[Any]:
     return services
 
 
-def main() -> None:
-    """Serve until SIGTERM."""
-    plan = serving.plan_of_arguments("manila")
-    # to be called before the rest of Manila is imported
-    from manila import monkey_patch
-
-    monkey_patch.patch()
-    services = start(plan)
-    serving.run_until_signal(plan, "manila", [service.stop for service in services])
-
-
 if __name__ == "__main__":
-    main()
+    serving.run("manila", start)

@@ -105,6 +105,11 @@ def compute_services(hosts: list[str]) -> list[Any]:
 
 def start(plan: Plan) -> list[Any]:
     """Start everything; return what has to be stopped."""
+    os.environ["OS_NOVA_CONFIG_DIR"] = os.environ["OS_PLACEMENT_CONFIG_DIR"] = str(plan.config("nova").parent)
+    # to be called before the rest of Nova is imported
+    from nova import monkey_patch
+
+    monkey_patch.patch(backend="threading")
     import os_brick
     from devcloud import sqlite
     from nova import context
@@ -139,17 +144,5 @@ def start(plan: Plan) -> list[Any]:
     return services
 
 
-def main() -> None:
-    """Serve until SIGTERM."""
-    plan = serving.plan_of_arguments("nova")
-    os.environ["OS_NOVA_CONFIG_DIR"] = os.environ["OS_PLACEMENT_CONFIG_DIR"] = str(plan.config("nova").parent)
-    # to be called before the rest of Nova is imported
-    from nova import monkey_patch
-
-    monkey_patch.patch(backend="threading")
-    services = start(plan)
-    serving.run_until_signal(plan, "nova", [service.stop for service in services])
-
-
 if __name__ == "__main__":
-    main()
+    serving.run("nova", start)

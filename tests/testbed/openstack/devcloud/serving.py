@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 import waitress.server
@@ -26,13 +27,6 @@ STARTED = time.monotonic()
 def note(message: str) -> None:
     """Say on stderr how far the start is."""
     print(f"devcloud {time.monotonic() - STARTED:6.2f}s {message}", file=sys.stderr, flush=True)
-
-
-def plan_of_arguments(service: str) -> Plan:
-    """Read the plan of the folder that the command line names; leave a command line as the service expects it."""
-    plan = Plan.load(Path(sys.argv[1]))
-    sys.argv = [service, "--config-file", str(plan.config(service))]
-    return plan
 
 
 def in_child(function: Callable[..., None], *args: object) -> None:
@@ -91,27 +85,32 @@ def serve(plan: Plan, service: str, app: WSGIApplication, threads: int = 8) -> N
     note(f"{service} listens on {plan.listen}:{plan.port(service)}")
 
 
-def run_until_signal(plan: Plan, service: str, on_stop: Iterable[Callable[[], object]] = ()) -> None:
-    """Say that the service is ready, wait for SIGTERM, stop, and end the process.
+def run(service: str, start: Callable[[Plan], Iterable[Any]]) -> None:
+    """Be the process of a service: start it, wait for SIGTERM, stop what was started, and end.
 
-    What does not stop within a second is left: the process ends, and a later start begins from the database.
+    The command line names the state folder of the bed. What does not stop within a second is left: the process ends,
+    and a later start begins from the database.
     """
+    plan = Plan.load(Path(sys.argv[1]))
+    # as the service expects it
+    sys.argv = [service, "--config-file", str(plan.config(service))]
+    try:
+        started = list(start(plan))
+    except BaseException:
+        traceback.print_exc()
+        # threads that were started already would keep the process alive
+        os._exit(1)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    # the services turn them on again when they are imported; these would be most of the log
+    # the services turn warnings on again when they are imported; these would be most of the log
     warnings.simplefilter("ignore")
     plan.ready(service).touch()
     note(f"{service} is ready")
     while not ended.wait(3600):
         pass
     note(f"{service} stops")
-
-    def stop() -> None:
-        for function in on_stop:
-            function()
-
-    stopper = threading.Thread(target=stop, daemon=True)
+    stopper = threading.Thread(target=lambda: [one.stop() for one in started], daemon=True)
     stopper.start()
     stopper.join(1)
     os._exit(0)

@@ -21,7 +21,7 @@ from devcloud.drivers import inject
 from nova import exception
 from nova.api.metadata import base as instance_metadata
 from nova.compute import power_state
-from nova.virt import fake
+from nova.virt import fake, node
 from oslo_config import cfg
 
 CONF = cfg.CONF
@@ -90,9 +90,14 @@ class LoopDriver(fake.FakeDriver):
     memory_mb = 256 * 1024
     local_gb = 10000
 
+    def init_host(self, host: str) -> None:
+        """Take over this host; Nova refuses a second start unless the driver has made the node's identity file."""
+        super().init_host(host)
+        node.get_local_node_uuid()
+
     # The base class makes a new id of its node in every process; after a second start Nova would refuse it.
-    def _node_id(self, node: str) -> str:
-        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"devcloud-{node}"))
+    def _node_id(self, name: str) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"devcloud-{name}"))
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Say what the host has, as the base class does."""
@@ -103,7 +108,7 @@ class LoopDriver(fake.FakeDriver):
 
     def get_nodenames_by_uuid(self, refresh: bool = False) -> dict[str, str]:
         """Map ids of nodes to their names."""
-        return {self._node_id(node): node for node in self.get_available_nodes()}
+        return {self._node_id(name): name for name in self.get_available_nodes()}
 
     # -- life of a server
     def spawn(
