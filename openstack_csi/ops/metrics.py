@@ -32,8 +32,6 @@ RPC_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
 
 API_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
-QUEUE_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60)
-
 API_REQUESTS = ("volume_create", "volume_delete", "volume_get", "volume_list", "volume_attach", "volume_detach")
 
 CONTROLLER_RPCS = tuple(
@@ -113,23 +111,6 @@ class Metrics:
             ("verb", "resource", "status"),
             registry=self._registry,
         )
-        self._queue_waits = Histogram(
-            "workqueue_queue_duration_seconds",
-            "Seconds that a key was ready before a worker took it.",
-            ("name",),
-            buckets=QUEUE_SECONDS,
-            registry=self._registry,
-        )
-        self._queue_works = Histogram(
-            "workqueue_work_duration_seconds",
-            "Seconds that a worker had a key.",
-            ("name",),
-            buckets=QUEUE_SECONDS,
-            registry=self._registry,
-        )
-        self._queue_retries = Counter(
-            "workqueue_retries", "Keys put back after a failure.", ("name",), registry=self._registry
-        )
         self._tools = Histogram(
             "openstack_csi_tool_duration_seconds",
             "Seconds of the programs that a node runs: mount, mkfs, fsck.",
@@ -174,22 +155,6 @@ class Metrics:
         """A call to the Kubernetes API ended with the HTTP status; 0 when there was no answer."""
         self._kube_calls.labels(verb, resource, str(status)).inc()
 
-    def queue(self, name: str) -> Callable[[str, float], None]:
-        """The observer of the work queue of that name: told "wait", "work" or "retry", and the seconds."""
-        waits, works = self._queue_waits.labels(name), self._queue_works.labels(name)
-        retries = self._queue_retries.labels(name)
-
-        def observe(what: str, seconds: float) -> None:
-            match what:
-                case "wait":
-                    waits.observe(seconds)
-                case "work":
-                    works.observe(seconds)
-                case "retry":
-                    retries.inc()
-
-        return observe
-
     def tool(self, tool: str, seconds: float, outcome: str) -> None:
         """A program that the node ran has ended: "ok", "failed", "killed" or "missing"."""
         self._tools.labels(tool, outcome).observe(seconds)
@@ -218,6 +183,10 @@ class Metrics:
     def watch_orphans(self, count: Callable[[], float]) -> None:
         """Show how many volumes of this cluster neither a claim nor a PV refers to."""
         self._states.add("openstack_csi_orphans", "Volumes of this cluster that nothing refers to.", {}, count)
+
+    def watch_dropped_events(self, count: Callable[[], float]) -> None:
+        """Show how many Kubernetes events could not be written."""
+        self._states.add("openstack_csi_events_dropped", "Kubernetes events that were never written.", {}, count)
 
     # Exposition
 
@@ -252,17 +221,19 @@ class _Outcomes:
 
 
 class _States(Collector):
-    """Gauges whose values are asked for at each scrape."""
+    """Gauges whose values are asked for at each scrape; a series that is added again replaces the old one."""
 
     def __init__(self) -> None:
-        self._gauges: dict[str, tuple[str, list[tuple[dict[str, str], Callable[[], float]]]]] = {}
+        self._texts: dict[str, str] = {}
+        self._series: dict[str, dict[tuple[tuple[str, str], ...], Callable[[], float]]] = {}
 
     def add(self, name: str, text: str, labels: dict[str, str], value: Callable[[], float]) -> None:
-        self._gauges.setdefault(name, (text, []))[1].append((labels, value))
+        self._texts[name] = text
+        self._series.setdefault(name, {})[tuple(labels.items())] = value
 
     def collect(self) -> Iterator[Metric]:
-        for name, (text, series) in tuple(self._gauges.items()):
-            family = GaugeMetricFamily(name, text, labels=tuple(series[0][0]))
-            for labels, value in tuple(series):
-                family.add_metric(tuple(labels.values()), value())
+        for name, series in tuple(self._series.items()):
+            family = GaugeMetricFamily(name, self._texts[name], labels=[key for key, _ in next(iter(series))])
+            for labels, value in tuple(series.items()):
+                family.add_metric([text for _, text in labels], value())
             yield family

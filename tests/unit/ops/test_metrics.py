@@ -66,28 +66,24 @@ def test_states_are_read_when_they_are_asked_for() -> None:
     metrics.watch_informer("claims", lambda: 4.0)
     metrics.watch_leader("lease", lambda: True)
     metrics.watch_orphans(lambda: 3)
+    metrics.watch_leader("lease", lambda: False)
     depth = 7
     text = page(metrics)
     assert 'workqueue_depth{name="claims"} 7.0' in text
     assert 'workqueue_depth{name="volumes"} 0.0' in text
     assert 'openstack_csi_workqueue_oldest_seconds{name="claims"} 2.5' in text
     assert 'openstack_csi_informer_lag_seconds{informer="claims"} 4.0' in text
-    assert 'leader_election_master_status{name="lease"} 1.0' in text
+    assert 'leader_election_master_status{name="lease"} 0.0' in text
     assert "openstack_csi_orphans 3.0" in text
 
 
-def test_queues_and_boards_are_counted() -> None:
+def test_boards_tools_and_the_kubernetes_api_are_counted() -> None:
     metrics = Metrics("d")
-    observe = metrics.queue("claims")
-    observe("wait", 0.5)
-    observe("work", 0.1)
-    observe("retry", 1.0)
     metrics.board_tick("changes")
+    metrics.tool("mkfs.ext4", 0.2, "ok")
     metrics.kube_call("GET", "persistentvolumes", 200, 0.1)
     text = page(metrics)
-    assert 'workqueue_queue_duration_seconds_count{name="claims"} 1.0' in text
-    assert 'workqueue_work_duration_seconds_count{name="claims"} 1.0' in text
-    assert 'workqueue_retries_total{name="claims"} 1.0' in text
+    assert 'openstack_csi_tool_duration_seconds_count{outcome="ok",tool="mkfs.ext4"} 1.0' in text
     assert 'openstack_csi_board_ticks_total{kind="changes"} 1.0' in text
     assert 'openstack_csi_kubernetes_requests_total{resource="persistentvolumes",status="200",verb="GET"} 1.0' in text
 
