@@ -53,7 +53,8 @@ class Mount:
 
 def parse(mountinfo: str) -> list[Mount]:
     """The mounts of a mountinfo text, in the order in which they were made."""
-    return [_mount(line) for line in mountinfo.splitlines() if " - " in line]
+    # Not splitlines(): the kernel escapes \n alone, and a path may hold what else Unicode calls the end of a line.
+    return [_mount(line) for line in mountinfo.split("\n") if line]
 
 
 def _mount(line: str) -> Mount:
@@ -91,7 +92,7 @@ class Mounts:
         run: Run,
         devices: Devices,
         kubelet_dir: Path,
-        mountinfo: Callable[[], str] = lambda: Path("/proc/self/mountinfo").read_text(errors="surrogateescape"),
+        mountinfo: Callable[[], str] = lambda: os.fsdecode(Path("/proc/self/mountinfo").read_bytes()),
     ) -> None:
         self._run = run
         self._devices = devices
