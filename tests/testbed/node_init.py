@@ -40,6 +40,7 @@ def main() -> None:
 def mounts_be_laid_out(plan: dict[str, Any]) -> None:
     """The node's own /proc, and its own folders at the usual paths."""
     mount("-t", "proc", "proc", "/proc")
+    others_be_let_go()
     # The kubelet's folder must be on a shared mount for mounts made in a pod to reach the node. Some machines' root is
     # private; only this mount namespace's copy is changed.
     mount("--make-rshared", "/")
@@ -50,6 +51,17 @@ def mounts_be_laid_out(plan: dict[str, Any]) -> None:
         for folder in (inside, outside):
             Path(folder).mkdir(parents=True, exist_ok=True)
         mount("--bind", outside, inside)
+        # a stock Debian mounts /run, where the state is, without these
+        mount("-o", "remount,bind,suid,dev,exec", inside)
+
+
+def others_be_let_go() -> None:
+    """Drop this namespace's copies of other programs' volumes and namespaces: they would keep both from their end."""
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        point, (kind, source) = line.split()[4], line.partition(" - ")[2].split()[:2]
+        if kind == "nsfs" or (source.startswith("/dev/loop") and point != "/"):
+            # one below another is gone with it
+            subprocess.run(["umount", "--lazy", point], check=False, stderr=subprocess.DEVNULL)
 
 
 def mount(*args: str) -> None:
