@@ -19,7 +19,7 @@ from openstack_csi.cloud.faults import Refused
 from openstack_csi.cloud.servers import Servers
 from openstack_csi.cloud.sightings import Sighting
 from openstack_csi.cloud.volumes import CinderVolume
-from openstack_csi.model import Attachment, Pending
+from openstack_csi.model import GIB, Attachment, Pending
 
 PATIENCE = 180.0
 """Seconds after which an accepted attach or detach that shows no effect is asked for again."""
@@ -95,9 +95,10 @@ class CinderAttachments:
         except errors.DriverError:
             self._attaching.at.pop(key, None)
             raise
-        if following is Next.DONE:
+        if following is Next.DONE and seen.kept is not None:
             self._attaching.at.pop(key, None)
-            return Attachment(volume_id, node_id)
+            # The node holds the disk that it finds against it.
+            return Attachment(volume_id, node_id, {"sizeBytes": str(seen.kept.size_gib * GIB)})
         if seen.kept is not None and seen.kept.status == "detaching":
             self._attaching.at.pop(key, None)  # it was accepted before, or never: what comes after must be asked for
         state = seen.kept.status if seen.kept else "gone"
