@@ -31,7 +31,7 @@ Handler: TypeAlias = Callable[[str, T | None, T | None], None]
 
 PAGE = 500  # objects; the heap's peak is one page's JSON
 WATCH_SECONDS = (240.0, 480.0)  # drawn between, so that watches opened together do not end together
-SILENCE_SECONDS = 100.0  # a healthy server sends a bookmark about every minute
+SILENCE_SECONDS = 100.0  # bookmarks come about every minute, except for a kind that nothing has happened to yet
 SHORT_LIFE_SECONDS = 1.0
 BACKOFF_START_SECONDS = 0.5
 BACKOFF_MAXIMUM_SECONDS = 30.0
@@ -206,6 +206,7 @@ class Informer(Generic[T]):
         )
         with self._lock:
             self._watch = watch
+        self._heard_at = self._clock()
         if self._stopping.is_set():  # stop() may have come before it could see this watch
             watch.close()
         try:
@@ -213,8 +214,12 @@ class Informer(Generic[T]):
                 self._heard_at = self._clock()
                 self._take(event)
                 news = news or event["type"] != "BOOKMARK"
+        except Unreachable as fault:
+            if not fault.timed_out:
+                raise
+            log.debug("a silent watch is replaced", extra={"informer": self.name})
         finally:
-            worthwhile = news or self._clock() - begun >= SHORT_LIFE_SECONDS
+            worthwhile = news or self._clock() - begun >= min(SHORT_LIFE_SECONDS, self._silence)
             if worthwhile:
                 self._backoff.reset()
                 self._refusals = 0

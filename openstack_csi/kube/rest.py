@@ -109,7 +109,8 @@ class Watch:
                 yield event
         except (*_TRANSPORT_FAULTS, json.JSONDecodeError) as fault:
             if not self._closed:
-                raise Unreachable(f"the watch of {self._resource} broke: {fault}") from fault
+                timed_out = isinstance(fault, urllib3.exceptions.TimeoutError)
+                raise Unreachable(f"the watch of {self._resource} broke: {fault}", timed_out=timed_out) from fault
         finally:
             self._response.close()
 

@@ -13,6 +13,9 @@ class Resource:
     kind: str
     namespaced: bool = False
     has_status: bool = False  # with /status, which alone may change it
+    status_changes_metadata: bool = True  # whether a write of /status also writes labels, annotations, finalizers
+    returns_deleted: bool = True  # DELETE answers with the object, else with a Status
+    made_by_put: bool = False  # PUT may create, so a PUT of what is gone is a conflict and not a 404
 
     @property
     def label(self) -> str:
@@ -35,24 +38,26 @@ class UnknownPath(Exception):
 
 
 _ALL = [
-    Resource("v1", "configmaps", "ConfigMap", namespaced=True),
-    Resource("v1", "events", "Event", namespaced=True),
+    Resource("v1", "configmaps", "ConfigMap", namespaced=True, returns_deleted=False),
+    Resource("v1", "events", "Event", namespaced=True, returns_deleted=False),
     Resource("v1", "namespaces", "Namespace", has_status=True),
-    Resource("v1", "nodes", "Node", has_status=True),
+    Resource("v1", "nodes", "Node", has_status=True, returns_deleted=False),
     Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True, has_status=True),
     Resource("v1", "persistentvolumes", "PersistentVolume", has_status=True),
     Resource("v1", "pods", "Pod", namespaced=True, has_status=True),
-    Resource("v1", "secrets", "Secret", namespaced=True),
-    Resource("coordination.k8s.io/v1", "leases", "Lease", namespaced=True),
-    Resource("events.k8s.io/v1", "events", "Event", namespaced=True),
+    Resource("v1", "secrets", "Secret", namespaced=True, returns_deleted=False),
+    Resource("coordination.k8s.io/v1", "leases", "Lease", namespaced=True, returns_deleted=False, made_by_put=True),
+    Resource("events.k8s.io/v1", "events", "Event", namespaced=True, returns_deleted=False),
     Resource("snapshot.storage.k8s.io/v1", "volumesnapshotclasses", "VolumeSnapshotClass"),
     Resource("snapshot.storage.k8s.io/v1", "volumesnapshotcontents", "VolumeSnapshotContent", has_status=True),
     Resource("snapshot.storage.k8s.io/v1", "volumesnapshots", "VolumeSnapshot", namespaced=True, has_status=True),
     Resource("storage.k8s.io/v1", "csidrivers", "CSIDriver"),
     Resource("storage.k8s.io/v1", "csinodes", "CSINode"),
-    Resource("storage.k8s.io/v1", "csistoragecapacities", "CSIStorageCapacity", namespaced=True),
+    Resource("storage.k8s.io/v1", "csistoragecapacities", "CSIStorageCapacity", namespaced=True, returns_deleted=False),
     Resource("storage.k8s.io/v1", "storageclasses", "StorageClass"),
-    Resource("storage.k8s.io/v1", "volumeattachments", "VolumeAttachment", has_status=True),
+    Resource(
+        "storage.k8s.io/v1", "volumeattachments", "VolumeAttachment", has_status=True, status_changes_metadata=False
+    ),
     Resource("storage.k8s.io/v1", "volumeattributesclasses", "VolumeAttributesClass"),
 ]
 RESOURCES = {(resource.version, resource.plural): resource for resource in _ALL}

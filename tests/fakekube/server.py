@@ -14,12 +14,13 @@ from typing import Any, Self
 from tests.fakekube import patches
 from tests.fakekube.connection import Connection, Request
 from tests.fakekube.faults import Fault, Faults
-from tests.fakekube.resources import Ref, UnknownPath, resolve
+from tests.fakekube.resources import RESOURCES, Ref, UnknownPath, resolve
 from tests.fakekube.selectors import selector
 from tests.fakekube.store import Refused, Store, Stored
 from tests.fakekube.watching import serve_watch
 
 Json = dict[str, Any]
+_NAMESPACES = RESOURCES["v1", "namespaces"]
 _LISTS_KEPT = 200  # a page may be asked for again, so its token outlives its use
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -65,7 +66,11 @@ class FakeKube:
     # For tests and for the other actors of a simulation: past HTTP, faults and counts.
 
     def create(self, path: str, body: Json) -> Json:
-        return copy.deepcopy(self.store.create(resolve(path), body).obj)
+        """Make an object, with the status that it is given, and its namespace where that is missing."""
+        ref = resolve(path)
+        if ref.namespace and not self._has_namespace(ref.namespace):
+            self.create("/api/v1/namespaces", {"metadata": {"name": ref.namespace}})
+        return copy.deepcopy(self.store.create(ref, body).obj)
 
     def get(self, path: str) -> Json:
         return copy.deepcopy(self.store.get(resolve(path)).obj)
@@ -155,6 +160,9 @@ class FakeKube:
         connection.answer(status, body)
         return True
 
+    def _has_namespace(self, name: str) -> bool:
+        return ("", name) in self.store.collections[_NAMESPACES].objects
+
     def _count_watch(self, resource: str, change: int) -> None:
         with self.store.lock:
             self._watches[resource] += change
@@ -174,12 +182,14 @@ class FakeKube:
             return 200, self.store.get(ref).full
         body: Any = json.loads(request.body) if request.body else {}
         if verb == "create":
+            if ref.namespace and not self._has_namespace(ref.namespace):
+                raise Refused(404, "NotFound", f'namespaces "{ref.namespace}" not found')
             return 201, self.store.create(ref, _first_status(ref, body)).full
         if verb == "delete":
             gone = self.store.delete(ref, body.get("preconditions") or {})
-            return (200, gone.full) if ref.resource.has_status else _status(200, "", "")
+            return (200, gone.full) if ref.resource.returns_deleted else _status(200, "", "")
         if verb == "update":
-            return 200, self.store.update(ref, lambda _: body).full
+            return 200, self.store.replace(ref, body).full
         kind = request.headers.get("content-type", "").partition(";")[0]
         if kind == "application/merge-patch+json":
             return 200, self.store.update(ref, lambda obj: patches.merge(obj, body)).full

@@ -99,14 +99,25 @@ class Store:
             metadata["namespace"] = ref.namespace
         for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             metadata.pop(key, None)
-        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp(), "generation": 1}
+        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp()}
         with self.lock:
             if (metadata.get("namespace", ""), metadata["name"]) in self.collections[ref.resource].objects:
                 raise Refused(409, "AlreadyExists", f'{ref.resource.label} "{metadata["name"]}" already exists')
             return self._put("ADDED", ref.resource, {**body, "metadata": metadata}, None)
 
+    def replace(self, ref: Ref, body: Json) -> Stored:
+        """PUT the object or its status."""
+        with self.lock:
+            if ref.resource.made_by_put and (ref.namespace, ref.name) not in self.collections[ref.resource].objects:
+                raise Refused(409, "Conflict", f'{ref.resource.label} "{ref.name}": invalid object')
+            known = self.get(ref).obj["metadata"]["uid"]
+            given = (body.get("metadata") or {}).get("uid", known)
+            if given != known:
+                raise Refused(409, "Conflict", f"Precondition failed: UID in precondition: {given}")
+            return self.update(ref, lambda _: body)
+
     def update(self, ref: Ref, change: Callable[[Json], Json]) -> Stored:
-        """Replace the object by change(object), as a PUT or PATCH of it or of its status does."""
+        """Replace the object by change(object), as a PATCH of it or of its status does."""
         with self.lock:
             stored = self.get(ref)
             old = stored.obj
@@ -187,7 +198,7 @@ def _be_same_object(ref: Ref, old: Json, new: Json) -> None:
     if given.get("name", ref.name) != ref.name:
         raise Refused(400, "BadRequest", "the name of the object does not match the name on the URL")
     if given.get("uid", known["uid"]) != known["uid"]:
-        raise Refused(409, "Conflict", f"Precondition failed: UID in precondition: {given['uid']}")
+        raise Refused(422, "Invalid", f'metadata.uid: Invalid value: "{given["uid"]}": field is immutable')
     if given.get("resourceVersion", known["resourceVersion"]) != known["resourceVersion"]:
         raise Refused(
             409,
@@ -200,15 +211,19 @@ def _be_same_object(ref: Ref, old: Json, new: Json) -> None:
 def _updated(ref: Ref, old: Json, new: Json) -> Json:
     """What a write may change: the status alone through /status, all but the status else; never an identity."""
     if ref.subresource == "status":
-        return {**old, "status": new.get("status") or {}}
-    known = old["metadata"]
-    metadata = {key: value for key, value in (new.get("metadata") or {}).items() if key not in _KEPT_METADATA}
-    metadata |= {key: known[key] for key in _KEPT_METADATA if key in known}
-    metadata["resourceVersion"] = known["resourceVersion"]
-    metadata["generation"] = known["generation"] + (new.get("spec") != old.get("spec"))
-    result = {**new, "kind": old["kind"], "apiVersion": old["apiVersion"], "metadata": metadata}
+        metadata = _metadata(old, new) if ref.resource.status_changes_metadata else old["metadata"]
+        return {**old, "metadata": metadata, "status": new.get("status") or {}}
+    result = {**new, "kind": old["kind"], "apiVersion": old["apiVersion"], "metadata": _metadata(old, new)}
     if ref.resource.has_status:
         result.pop("status", None)
         if "status" in old:
             result["status"] = old["status"]
     return result
+
+
+def _metadata(old: Json, new: Json) -> Json:
+    known = old["metadata"]
+    metadata = {key: value for key, value in (new.get("metadata") or {}).items() if key not in _KEPT_METADATA}
+    metadata |= {key: known[key] for key in _KEPT_METADATA if key in known}
+    metadata["resourceVersion"] = known["resourceVersion"]
+    return metadata

@@ -64,7 +64,7 @@ class _Watch:
                     return
                 continue
             now = time.monotonic()
-            if self._bookmarks and now >= min(bookmark_at, self._ends_at):
+            if self._bookmarks and now >= bookmark_at:
                 self._send_bookmark()
                 bookmark_at = now + bookmark_seconds
             if now >= self._ends_at or not self._connection.has_peer():

@@ -64,8 +64,8 @@ def test_an_object_is_made_changed_and_deleted(rest: Rest) -> None:
     merged = rest.patch(f"{CLAIMS}/a", {"metadata": {"labels": {"x": None, "z": "1"}}})
     assert merged["metadata"]["labels"] == {"z": "1"}
 
-    status = rest.patch(f"{CLAIMS}/a/status", {"status": {"phase": "Bound"}, "metadata": {"labels": {"no": "no"}}})
-    assert (status["status"], status["metadata"]["labels"]) == ({"phase": "Bound"}, {"z": "1"})
+    status = rest.patch(f"{CLAIMS}/a/status", {"status": {"phase": "Bound"}, "spec": {"volumeName": "no"}})
+    assert (status["status"], status["spec"]) == ({"phase": "Bound"}, made["spec"])
 
     marked = rest.delete(f"{CLAIMS}/a")
     assert marked is not None
