@@ -66,6 +66,7 @@ class Recorder:
         clock: monotonic seconds.
         now: the time that events carry.
         bound: how many may wait to be written.
+        wait: waits that many seconds before the next attempt, less when the recorder is stopped.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Recorder:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         bound: int = 1000,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         self._api = api
         self._component = component
@@ -86,6 +88,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._written: OrderedDict[tuple[str, str, str], _Written] = OrderedDict()
         self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
         self._thread: threading.Thread | None = None
         self.dropped = 0
 
@@ -138,7 +141,7 @@ class Recorder:
                 return
             except ApiError as error:
                 failure = error
-                self._stopping.wait(error.retry_after or PAUSE_SECONDS)
+                self._wait(error.retry_after or PAUSE_SECONDS)
             except Exception:
                 log.exception("event lost", extra={"event": event.reason, "about": event.about.name})
                 return
