@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import random
 import threading
 import time
@@ -224,7 +225,7 @@ class LeaderElection:
         return {
             **old,
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(self._lease),
+            "leaseDurationSeconds": math.ceil(self._lease),  # whole seconds, and never less than we count on
             "acquireTime": old.get("acquireTime") or now if mine else now,
             "renewTime": now,
             "leaseTransitions": (old.get("leaseTransitions") or 0) + (0 if mine or not old else 1),
