@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 from threading import RLock
@@ -24,7 +25,9 @@ from .nova import Nova
 from .server import Admission, HttpServer
 from .service import Service
 from .state import State
-from .wire import Reply, Request
+from .wire import ApiError, Reply, Request
+
+log = logging.getLogger(__name__)
 
 
 class FakeCloud:
@@ -176,11 +179,18 @@ class FakeCloud:
             reply = admission.reply
             if reply is None and not admission.drop:
                 service, _, rest = request.path.removeprefix("/").partition("/")
-                reply = self._services[service].serve(request, rest, f"req-{self.state.new_id()}")
+                reply = self._serve(self._services[service], request, rest)
             if admission.lose or admission.drop:
                 reply = None
             self._record(request, admission, reply)
             return reply
+
+    def _serve(self, service: Service, request: Request, rest: str) -> Reply:
+        try:
+            return service.serve(request, rest, f"req-{self.state.new_id()}")
+        except Exception:
+            log.exception("a bug of the fake cloud", extra={"method": request.method, "path": request.path})
+            return ApiError(500, "The fake cloud has a bug; see its log.").reply()
 
     def _outside(self, request: Request) -> Reply:
         service, _, rest = request.path.removeprefix("/").partition("/")

@@ -163,14 +163,14 @@ class Keystone:
             return unauthorized(self.auth_url)
         subject = self._token(request.headers.get("x-subject-token"))
         if subject is None:
-            return _error(404, "Not Found", "Could not find token.")
+            return _error(404, "Not Found", "Could not recognize Fernet token")
         return Reply(200, subject.body, [("X-Subject-Token", subject.id)])
 
     def _revoke(self, request: Request) -> Reply:
         if self._asking(request) is None:
             return unauthorized(self.auth_url)
         if self._tokens.pop(request.headers.get("x-subject-token", ""), None) is None:
-            return _error(404, "Not Found", "Could not find token.")
+            return _error(404, "Not Found", "Could not recognize Fernet token")
         return Reply(204)
 
     def _catalog(self, request: Request) -> Reply:

@@ -77,9 +77,7 @@ class Lifecycle:
     def attach(self, attachment: Attachment) -> None:
         """A volume is `reserved`, `attaching`, then `in-use`; a failed attach leaves no trace."""
         volume = attachment.volume
-        attachment.server.attachments.append(attachment)
-        volume.attachments[attachment.id] = attachment
-        self.set_status(volume, "reserved")
+        self._reserve(attachment)
         fault = self._state.faults.on_operation("attach", volume)
         seconds = _seconds(fault, self._timings.attach)
 
@@ -94,9 +92,7 @@ class Lifecycle:
             if fault is not None and fault.outcome == "error":
                 self.release(attachment)
                 return
-            attachment.status = "attached"
-            attachment.attached_at = self._state.timeline.wall()
-            self.set_status(volume, "in-use")
+            self._complete(attachment)
 
         stuck = fault is not None and fault.outcome == "stuck"
         if not (stuck and fault is not None and fault.state == "reserved"):
@@ -136,13 +132,18 @@ class Lifecycle:
         else:
             forget()
 
-    def boot(self, server: Server) -> None:
-        """A server is `BUILD`, then `ACTIVE`."""
+    def boot(self, server: Server, root: Attachment | None) -> None:
+        """A server is `BUILD`, then `ACTIVE` with its root disk, where that is a volume."""
         self._state.servers[server.id] = server
+        if root is not None:
+            self._reserve(root)
 
         def end() -> None:
-            if server.status == "BUILD":
-                self.set_server(server, "ACTIVE")
+            if server.status != "BUILD":
+                return
+            if root is not None:
+                self._complete(root)
+            self.set_server(server, "ACTIVE")
 
         self._state.timeline.after(self._timings.boot, end)
 
@@ -171,6 +172,16 @@ class Lifecycle:
             self._state.snapshots.pop(snapshot.id, None)
 
         self._state.timeline.after(self._timings.delete_snapshot, end)
+
+    def _reserve(self, attachment: Attachment) -> None:
+        attachment.server.attachments.append(attachment)
+        attachment.volume.attachments[attachment.id] = attachment
+        self.set_status(attachment.volume, "reserved")
+
+    def _complete(self, attachment: Attachment) -> None:
+        attachment.status = "attached"
+        attachment.attached_at = self._state.timeline.wall()
+        self.set_status(attachment.volume, "in-use")
 
     def set_status(self, volume: Volume, status: str) -> None:
         volume.status = status

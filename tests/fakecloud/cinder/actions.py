@@ -105,6 +105,10 @@ class Actions:
         if status not in STATUSES:
             raise bad_request(f"Volume status: {status} is invalid, valid statuses are: {tuple(STATUSES)}.")
         volume = self._as_admin(context, volume_id, "reset_status")
+        if status == "deleting":
+            raise bad_request(f"Cannot reset-state to {status}")
+        if status == "in-use" and not volume.attachments:
+            raise bad_request("Cannot reset-state to in-use because volume does not have any attachments.")
         self._lifecycle.set_status(volume, status)
         return Reply(202)
 

@@ -44,9 +44,11 @@ class Cinder:
         user = self._keystone.user(request.headers.get("x-auth-token"))
         if user is None:
             return _with_id(unauthorized(self._keystone.auth_url), request_id)
+        if rest == "v3":
+            return _with_id(Reply(302, headers=[("Location", f"{self._keystone.base}/volume/v3/")]), request_id)
         project, segments = _segments(rest)
         found = self._router.find(request.method, segments)
-        if found is None or not rest.startswith("v3/"):
+        if found is None or not rest.startswith("v3/") or (project and segments in ([], [""])):
             return _with_id(no_such_path(), request_id)
         context = Context(request, self._keystone.base, request_id, user, project_in_path=bool(project))
         route, _, ids = found

@@ -32,6 +32,7 @@ CREATE_KEYS = frozenset(
     ]
 )
 UPDATE_KEYS = frozenset(("name", "description", "display_name", "display_description", "metadata"))
+MAX_SIZE = 2_147_483_647
 METADATA_KEY = "^[a-zA-Z0-9-_:. /]{1,255}$"
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 
@@ -40,15 +41,19 @@ def is_uuid(text: Any) -> bool:
     return isinstance(text, str) and _UUID.fullmatch(text) is not None
 
 
-def body(context: Context, key: str) -> Any:
+def body(context: Context, key: str) -> dict[str, Any]:
     """The object that a body has under `key`."""
     try:
         whole = json.loads(context.request.body)
     except ValueError:
         raise bad_request("Malformed request body") from None
-    if not isinstance(whole, dict) or key not in whole:
+    if not isinstance(whole, dict):
+        raise bad_request(f"{whole!r} is not of type 'object'")
+    if key not in whole:
         raise bad_request(f"'{key}' is a required property")
-    return whole[key]
+    if not isinstance(whole[key], dict):
+        raise wrong(key, whole[key], f"{whole[key]!r} is not of type 'object'")
+    return dict(whole[key])
 
 
 def since(context: Context, version: int) -> None:
@@ -74,9 +79,11 @@ def size(name: str, value: Any) -> int:
     if isinstance(value, str) and not value.isdecimal():
         raise wrong(name, value, f"{value!r} does not match '^[0-9]+$'")
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise wrong(name, value, f"{value!r} is not of type 'integer', 'string'")
+        raise wrong(name, value, f"{value!r} is not of type 'integer', 'string', 'null'")
     if int(value) < 1:
         raise wrong(name, value, f"{value} is less than the minimum of 1")
+    if int(value) > MAX_SIZE:
+        raise wrong(name, value, f"{value} is greater than the maximum of {MAX_SIZE}")
     return int(value)
 
 
@@ -101,7 +108,9 @@ def text(name: str, given: dict[str, Any]) -> str | None:
     value = given.get(name, given.get(f"display_{name}"))
     if value is None:
         return None
-    value = str(value).strip()
+    if not isinstance(value, str):
+        raise wrong(name, value, f"{value!r} is not of type 'string', 'null'")
+    value = value.strip()
     if len(value) > 255:
         raise bad_request(f"Invalid input received: {name} has {len(value)} characters, more than 255.")
     return value

@@ -1,4 +1,4 @@
-"""A volume's metadata, key by key."""
+"""A volume's metadata, key by key. To change it so does not change when the volume was updated."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from .volumes import find
 class Metadata:
     """The /volumes/{id}/metadata paths."""
 
-    def __init__(self, state: State, lifecycle: Lifecycle) -> None:
+    def __init__(self, state: State, _: Lifecycle) -> None:
         self._state = state
-        self._lifecycle = lifecycle
 
     def routes(self) -> list[Route]:
         return [
@@ -35,14 +34,14 @@ class Metadata:
         given = checks.metadata(checks.body(context, "metadata"))
         volume = find(self._state, context, volume_id)
         volume.metadata.update(given)
-        self._lifecycle.changed(volume)
+        volume.rendered.clear()
         return Reply(200, {"metadata": volume.metadata})
 
     def _replace(self, context: Context, volume_id: str) -> Reply:
         given = checks.metadata(checks.body(context, "metadata"))
         volume = find(self._state, context, volume_id)
         volume.metadata = given
-        self._lifecycle.changed(volume)
+        volume.rendered.clear()
         return Reply(200, {"metadata": volume.metadata})
 
     def _show(self, context: Context, volume_id: str, key: str) -> Reply:
@@ -55,12 +54,12 @@ class Metadata:
             raise bad_request("Request body and URI mismatch")
         volume = find(self._state, context, volume_id)
         volume.metadata.update(given)
-        self._lifecycle.changed(volume)
+        volume.rendered.clear()
         return Reply(200, {"meta": given})
 
     def _delete(self, context: Context, volume_id: str, key: str) -> Reply:
         del self._with_key(context, volume_id, key)[key]
-        self._lifecycle.changed(find(self._state, context, volume_id))
+        find(self._state, context, volume_id).rendered.clear()
         return Reply(200, content_type=HTML)
 
     def _with_key(self, context: Context, volume_id: str, key: str) -> dict[str, str]:

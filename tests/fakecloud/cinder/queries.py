@@ -57,7 +57,7 @@ def take(params: dict[str, str], key: str, default: int) -> int:
     try:
         number = int(params.pop(key, default))
     except ValueError:
-        raise bad_request(f"{key} param must be an integer") from None
+        raise bad_request(f"{key}{' param' if key == 'limit' else ''} must be an integer") from None
     if number < 0:
         raise bad_request(f"{key} param must be positive")
     return number
@@ -175,7 +175,7 @@ def _volume_test(key: str, value: str) -> Callable[[Volume], bool]:
 def _flag_test(key: str, value: str) -> Callable[[Volume], bool]:
     flag = {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
     if flag is None:
-        raise bad_request(f"Invalid filter: {key}='{value}'")
+        raise bad_request(f"Invalid input received: '{key} = {value}'")
     return lambda v: (v.bootable if key == "bootable" else True) == flag
 
 

@@ -56,7 +56,9 @@ class Snapshots:
     def _create(self, context: Context) -> Reply:
         given = checks.body(context, "snapshot")
         metadata = checks.metadata(given.get("metadata"))
-        volume = find(self._state, context, str(given.get("volume_id")))
+        if "volume_id" not in given:
+            raise checks.wrong("snapshot", given, "'volume_id' is a required property")
+        volume = find(self._state, context, str(given["volume_id"]))
         force = str(given.get("force", False)).lower() in ("1", "true")
         if volume.status != "available" and not ((force or context.version >= 66) and volume.status == "in-use"):
             raise bad_request(

@@ -108,6 +108,8 @@ class Volumes:
         name, description = checks.text("name", given), checks.text("description", given)
         if given.get("multiattach"):
             raise bad_request(NO_MULTIATTACH)
+        if given.get("availability_zone") == "":
+            raise checks.wrong("availability_zone", "", "'' should be non-empty")
         type_ = self._type(given.get("volume_type") or self._state.config.default_type)
         return Volume(
             id=self._state.new_id(),

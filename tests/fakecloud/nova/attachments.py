@@ -50,10 +50,11 @@ class VolumeAttachments:
         ]
 
     def _list(self, context: Context, server_id: str) -> Reply:
+        check_numbers(context)
         server = find(self._state, context, server_id)
         maximum = self._state.config.max_limit
-        limit = min(int(context.params.get("limit", maximum)) or maximum, maximum)
-        offset = int(context.params.get("offset", 0))
+        limit = min(int(context.params.get("limit") or maximum) or maximum, maximum)
+        offset = int(context.params.get("offset") or 0)
         shown = server.attachments[offset : offset + limit]
         return Reply(200, {"volumeAttachments": [views.attachment_view(context, a) for a in shown]})
 
@@ -151,6 +152,16 @@ class VolumeAttachments:
         return Reply(202)
 
 
+def check_numbers(context: Context) -> None:
+    """Refuse a limit or offset that is no number."""
+    for key in ("limit", "offset"):
+        value = context.params.get(key, "")
+        if not re.fullmatch("[0-9]*", value):
+            raise bad_request(
+                f"Invalid input for query parameters {key}. Value: {value}. {value!r} does not match '^[0-9]*$'"
+            )
+
+
 def find(state: State, context: Context, server_id: str) -> Server:
     """The server, where this user may see it; else 404."""
     server = state.server(server_id, context.user)
@@ -213,7 +224,7 @@ def _letters(device: str) -> str:
 
 
 def _first_free(used: set[str]) -> str:
-    for first in ("", *ascii_lowercase):
+    for first in ["", *ascii_lowercase]:
         for last in ascii_lowercase:
             if first + last not in used:
                 return first + last

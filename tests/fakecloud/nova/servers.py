@@ -13,7 +13,7 @@ from ..service import Context, Route
 from ..state import State
 from ..wire import ApiError, Reply, bad_request, forbidden
 from . import views
-from .attachments import check_fit, find
+from .attachments import check_fit, check_numbers, find
 
 FILTERS = frozenset(
     [
@@ -117,8 +117,7 @@ class Servers:
             updated_at=now,
             status="BUILD",
         )
-        self._take_root_disk(context, server, given.get("block_device_mapping_v2") or [])
-        self._lifecycle.boot(server)
+        self._lifecycle.boot(server, self._root_disk(context, server, given.get("block_device_mapping_v2") or []))
         href = views.links(context, server)
         body = {
             "id": server.id,
@@ -129,21 +128,21 @@ class Servers:
         }
         return Reply(202, {"server": body}, [("Location", href[0]["href"])])
 
-    def _take_root_disk(self, context: Context, server: Server, mappings: list[dict[str, Any]]) -> None:
-        for mapping in mappings[:1]:
-            volume = self._state.volume(str(mapping.get("uuid")), context.user)
-            if volume is None:
-                raise bad_request(f"Block Device Mapping is Invalid: failed to get volume {mapping.get('uuid')}.")
-            root = Attachment(
-                id=self._state.new_id(),
-                mapping_id=self._state.new_id(),
-                volume=volume,
-                server=server,
-                device=f"{self._state.config.device_prefix}a",
-                delete_on_termination=bool(mapping.get("delete_on_termination")),
-                root=True,
-            )
-            self._lifecycle.attach(root)
+    def _root_disk(self, context: Context, server: Server, mappings: list[dict[str, Any]]) -> Attachment | None:
+        if not mappings:
+            return None
+        volume = self._state.volume(str(mappings[0].get("uuid")), context.user)
+        if volume is None:
+            raise bad_request(f"Block Device Mapping is Invalid: failed to get volume {mappings[0].get('uuid')}.")
+        return Attachment(
+            id=self._state.new_id(),
+            mapping_id=self._state.new_id(),
+            volume=volume,
+            server=server,
+            device=f"{self._state.config.device_prefix}a",
+            delete_on_termination=bool(mappings[0].get("delete_on_termination")),
+            root=True,
+        )
 
     def _delete(self, context: Context, server_id: str) -> Reply:
         server = find(self._state, context, server_id)
@@ -153,10 +152,13 @@ class Servers:
 
     def _act(self, context: Context, server_id: str) -> Reply:
         try:
-            name = next(iter(json.loads(context.request.body)))
+            body = json.loads(context.request.body)
+            name = next(iter(body))
         except (ValueError, TypeError, StopIteration):
             raise bad_request("Malformed request body") from None
         server = find(self._state, context, server_id)
+        if name == "os-resetState":
+            return self._reset(context, server, str((body[name] or {}).get("state")))
         status = {"os-stop": "SHUTOFF", "os-start": "ACTIVE"}.get(name)
         if status is None:
             raise bad_request(f"There is no such action: {name}")
@@ -168,15 +170,22 @@ class Servers:
         self._lifecycle.set_server(server, status)
         return Reply(202)
 
+    def _reset(self, context: Context, server: Server, state: str) -> Reply:
+        if not context.admin:
+            raise forbidden("os_compute_api:os-admin-actions:reset_state")
+        if state not in ("active", "error"):
+            raise bad_request(
+                f"Invalid input for field/attribute state. Value: {state}. {state!r} is not one of ['active', 'error']"
+            )
+        self._lifecycle.set_server(server, state.upper())
+        return Reply(202)
+
 
 def _check_query(context: Context) -> None:
-    for key, value in context.params.items():
+    for key in context.params:
         if context.version >= 75 and key not in FILTERS and not key.startswith("_"):
             raise bad_request(f"{key!r} does not match any of the regexes: '^_'")
-        if key == "limit" and not re.fullmatch("[0-9]*", value):
-            raise bad_request(
-                f"Invalid input for query parameters limit. Value: {value}. {value!r} does not match '^[0-9]*$'"
-            )
+    check_numbers(context)
     if "all_tenants" in context.params and not context.admin:
         raise forbidden("os_compute_api:servers:index:get_all_tenants")
 
