@@ -224,8 +224,6 @@ def _letters(device: str) -> str:
 
 
 def _first_free(used: set[str]) -> str:
-    for first in ["", *ascii_lowercase]:
-        for last in ascii_lowercase:
-            if first + last not in used:
-                return first + last
-    raise ApiError(500, "Unexpected API Error.")
+    """The first of a, b, … z, aa, ab, … that no disk has."""
+    names = [f"{first}{last}" for first in ["", *ascii_lowercase] for last in ascii_lowercase]
+    return next(name for name in names if name not in used)
