@@ -54,6 +54,9 @@ MAKING = ("creating", "downloading")
 FRESH = 30.0
 """Seconds for which a full list answers for the next ListVolumes."""
 
+LATELY = 5.0
+"""Seconds for which a volume that was seen is believed to be there still, when a create finds its name."""
+
 USABLE = ("available", "in-use", "reserved", "attaching", "detaching")
 
 
@@ -128,7 +131,7 @@ class CinderBackend:
         if self._board.complete < doubt:
             self._board.wake_when_complete(doubt, wake)
             return Pending(f"looking for a Cinder volume named {asked.name}")
-        found = self._board.named(asked.name)
+        found = self._there(asked.name)
         leaving = next((v for v in found if v.status == "deleting"), None)
         volume = oldest(v for v in found if v is not leaving and v.status != "deleting")
         if volume is None and leaving is not None:
@@ -144,6 +147,15 @@ class CinderBackend:
             raise self._failed(volume)
         self._doubts.pop(asked.name, None)
         return self._result(volume)
+
+    def _there(self, name: str) -> list[CinderVolume]:
+        """The volumes of that name. One that nobody saw of late may be gone: it is looked at."""
+        old = self._clock() - LATELY
+        for volume in self._board.named(name):
+            seen = self._board.sighting(volume.id)
+            if seen is None or seen.began < old:
+                self._board.look(volume.id)
+        return self._board.named(name)
 
     def _wanted(self, request: CreateVolume) -> Wanted:
         if request.cloud and request.cloud != self._cloud.name:

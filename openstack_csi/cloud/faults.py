@@ -26,7 +26,8 @@ _BY_STATUS: dict[int, type[errors.DriverError]] = {
 }
 
 _THROTTLING = (413, 429, 503)
-"""Statuses that mean "slow down" when they carry Retry-After; Nova and Cinder once used 413 for rate limits."""
+"""Statuses that mean "slow down" when they carry a Retry-After above 0: 413 was once the status of rate limits. Cinder
+sends it with 0 when a quota is used up, and then no waiting helps."""
 
 
 class Refused(Exception):
@@ -52,7 +53,7 @@ def refusal(response: Response, what: str) -> Refused:
     request_id = response.headers.get("x-openstack-request-id") or response.headers.get("x-compute-request-id") or ""
     wait = _seconds(response.headers.get("Retry-After"))
     kind = _BY_STATUS.get(status, errors.Unavailable if status >= 500 else errors.FailedPrecondition)
-    if status in _THROTTLING and (wait is not None or status == 429):
+    if status == 429 or (status in _THROTTLING and wait):
         kind = errors.Throttled
     elif status == 403 and _over_limit(response):
         kind = errors.ResourceExhausted
