@@ -40,6 +40,10 @@ class ApiError(BedError):
         self.text = text
 
 
+class NoAnswer(BedError):
+    """Nobody answered a call, or not in time."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer: its headers, and its body read as JSON."""
@@ -53,7 +57,7 @@ def call(method: str, url: str, body: Any = None, headers: Mapping[str, str] | N
 
     Raises:
         ApiError: the answer is an error.
-        OSError: there is no answer.
+        NoAnswer: there is no answer.
     """
     data = None if body is None else json.dumps(body).encode()
     kinds = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -65,6 +69,8 @@ def call(method: str, url: str, body: Any = None, headers: Mapping[str, str] | N
     except urllib.error.HTTPError as error:
         with error:
             raise ApiError(method, url, error.code, error.read().decode(errors="replace")) from None
+    except (OSError, http.client.HTTPException) as why:
+        raise NoAnswer(f"{method} {url}: no answer: {why}") from why
 
 
 def responds(url: str) -> bool:
@@ -73,7 +79,7 @@ def responds(url: str) -> bool:
         call("GET", url)
     except ApiError as error:
         return error.status < 500
-    except (OSError, http.client.HTTPException):
+    except NoAnswer:
         return False
     except ValueError:  # an answer, though not JSON
         return True

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def up(
         netns: name of the network namespace to run in (below /run/netns).
         progress: told what happened, a line at a time.
         services: which processes are wanted, of `SERVICES`.
-        zones: availability zones; the first is the default.
+        zones: availability zones, the first is the default; not named as a service, as they name back ends too.
         fresh: begin with an empty cloud if nothing runs yet, instead of with what the last one left.
         base_port: the first of eight TCP ports.
         max_disks: how many disks a server can have, its root disk included.
@@ -175,6 +175,7 @@ def _start(plan: Plan, missing: list[str], folder: Path, progress: Progress) -> 
     settings.write(plan, folder)
     silent = [service for service in missing if not processes.answers(plan, service)]
     processes.stop(plan, silent)
+    processes.ports_be_free(plan, silent)
     for service in silent:
         processes.start(plan, service, folder)
     for service in missing:
@@ -201,13 +202,18 @@ def _settled(wanted: Plan, *, fresh: bool) -> Plan:
         all_services = tuple(name for name in SERVICES if name in wanted.services or name in there.services)
         plan = replace(wanted, services=all_services)
         if replace(there, services=all_services) != plan:
-            raise BedError(f"the bed in {there.state} was made for something else: {there}; take it down, start fresh")
+            raise BedError(f"the bed in {there.state} was made for something else: {_differences(there, plan)}")
     else:
         _be_empty(wanted.state)
         plan = wanted
     plan.state.mkdir(parents=True, exist_ok=True)
     plan.save()
     return plan
+
+
+def _differences(there: Plan, wanted: Plan) -> str:
+    pairs = [(field.name, getattr(there, field.name), getattr(wanted, field.name)) for field in fields(Plan)]
+    return ", ".join(f"{name} is {old}, not {new}" for name, old, new in pairs if old != new and name != "services")
 
 
 def _be_empty(state: Path) -> None:
@@ -221,20 +227,26 @@ def _be_empty(state: Path) -> None:
     if any(state.iterdir()) and not (state / FILE).exists():
         raise BedError(f"{state} is not empty and holds no bed; choose another folder")
     _be_released(state)
+    for where in _mounts():
+        if where.is_relative_to(state):
+            raise BedError(f"{where} is still mounted; nothing is removed below it")
     shutil.rmtree(state)
 
 
 def _be_released(state: Path) -> None:
     """Unmount the shares below this folder, and release the loop devices whose files are below it."""
-    for line in Path("/proc/mounts").read_text().splitlines():
-        where = line.split()[1]
-        if where.startswith(f"{state}/shares/mnt/"):
-            subprocess.run(["umount", "--lazy", where], check=True)
+    for where in _mounts():
+        if where.parent == state / "shares/mnt":
+            subprocess.run(["umount", "--lazy", str(where)], check=True)
     for name in ("volumes", "shares"):
         for device in loops.below(state / name):
             file = loops.file_behind(device)
             if file is not None:
                 loops.detach(device, file)
+
+
+def _mounts() -> list[Path]:
+    return [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
 
 
 def _describe(plan: Plan, service: str) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def find_no_back_end(cloud: Cloud) -> str:
 
 def obey_an_injected_failure(cloud: Cloud) -> str:
     bed.inject(cloud.plan.state, "create_volume", error="no space", match="bed-check-injected")
-    volume = cloud.create(name="bed-check-injected", availability_zone=cloud.plan.zones[0], volume_type="az1")
+    volume = cloud.create(name="bed-check-injected")
     cloud.be(volume, "error")
     cloud.be_gone(volume)
     return ""

@@ -1,7 +1,7 @@
 """Install the services from PyPI into a virtual environment of their own, kept in the cache.
 
-The environment is named by what it is made from, the lock file and this Python, so a changed lock makes a new one
-and an interrupted installation is never taken for a whole one.
+The environment is named by what it is made from, the lock file and the version of Python, so that a changed lock makes
+a new one; one whose installation was interrupted is made again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def cache() -> Path:
 
 def environment() -> Path:
     """Where the virtual environment of the services is, or will be."""
-    made_from = LOCK.read_bytes() + sys.version.encode()
+    made_from = LOCK.read_bytes() + str(sys.implementation.cache_tag).encode()
     return cache() / f"openstack-{hashlib.sha256(made_from).hexdigest()[:12]}"
 
 
@@ -58,7 +58,8 @@ def install(progress: Progress) -> Path:
     target = environment()
     whole = target / ".installed"
     with _one_at_a_time():
-        if whole.exists():
+        # the Python that it was made with may be gone
+        if whole.exists() and (target / "bin/python").exists():
             return target
         began = time.monotonic()
         count = LOCK.read_text().count("==")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,22 @@ START_PATIENCE = 180.0
 STOP_PATIENCE = 8.0
 """How long a service may take to end by itself, in seconds."""
 UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "http_proxy", "https_proxy", "all_proxy")
+
+
+def ports_be_free(plan: Plan, services: Iterable[str]) -> None:
+    """Make sure that these services can listen where they are to.
+
+    Raises:
+        BedError: the address is not here, or a port is taken.
+    """
+    for service in services:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((plan.listen, plan.port(service)))
+            except OSError as why:
+                where = f"{plan.listen}:{plan.port(service)}" + (f" in namespace {plan.netns}" if plan.netns else "")
+                raise BedError(f"{service} cannot listen on {where}: {why.strerror}") from why
 
 
 def start(plan: Plan, service: str, environment: Path) -> None:

@@ -114,7 +114,7 @@ def nova(plan: Plan) -> Sections:
         "default_schedule_zone": plan.zones[0],
         "block_device_allocate_retries_interval": 1,
     }
-    return {
+    sections: Sections = {
         "DEFAULT": _common(plan, "nova") | own,
         "api": {"auth_strategy": "keystone"},
         "quota": {"instances": -1, "cores": -1, "ram": -1},
@@ -133,15 +133,15 @@ def nova(plan: Plan) -> Sections:
         "devcloud": {"nodes_dir": plan.nodes, "inject_dir": plan.inject},
         "database": _database(plan, "nova"),
         "api_database": _database(plan, "nova_api"),
-    } | _tail(plan, "nova")
+    }
+    return sections | _tail(plan, "nova")
 
 
 def placement(plan: Plan) -> Sections:
     """Return Placement's configuration."""
     database = _database(plan, "placement") | {"sync_on_startup": True}
-    return {"DEFAULT": {}, "api": {"auth_strategy": "keystone"}, "placement_database": database} | _tokens(
-        plan, "placement"
-    )
+    sections: Sections = {"api": {"auth_strategy": "keystone"}, "placement_database": database}
+    return sections | _tokens(plan, "placement")
 
 
 def manila(plan: Plan, environment: Path) -> Sections:
@@ -157,7 +157,7 @@ def manila(plan: Plan, environment: Path) -> Sections:
         "periodic_interval": 2,
         "periodic_fuzzy_delay": 0,
     }
-    return {
+    sections: Sections = {
         "DEFAULT": _common(plan, "manila") | own,
         "database": _database(plan, "manila"),
         "dir": {
@@ -178,7 +178,8 @@ def manila(plan: Plan, environment: Path) -> Sections:
             "dummy_driver_default_driver_method_delay": 0,
             "dummy_driver_driver_methods_delays": "get_pool:0",
         },
-    } | _tail(plan, "manila")
+    }
+    return sections | _tail(plan, "manila")
 
 
 def _common(plan: Plan, service: str) -> dict[str, object]:
@@ -195,10 +196,11 @@ def _common(plan: Plan, service: str) -> dict[str, object]:
 
 
 def _tail(plan: Plan, service: str) -> Sections:
-    return {
+    sections: Sections = {
         "oslo_concurrency": {"lock_path": plan.state / "work" / service / "lock"},
         "oslo_messaging_notifications": {"driver": "noop"},
-    } | _tokens(plan, service)
+    }
+    return sections | _tokens(plan, service)
 
 
 def _tokens(plan: Plan, service: str) -> Sections:
