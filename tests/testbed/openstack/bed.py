@@ -119,7 +119,9 @@ def status(state: Path) -> dict[str, Any]:
     plan = _plan(state)
     if plan is None:
         return {"running": False, "services": {}}
-    with inside(plan.netns):
+    runs = any(processes.running(plan, service) for service in plan.services)
+    # the namespace may be gone once nothing runs in it
+    with inside(plan.netns if runs else ""):
         found = {service: _describe(plan, service) for service in plan.services}
     return {
         "running": all(one["answers"] for one in found.values()),
