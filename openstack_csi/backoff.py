@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+draw = random.Random().random  # noqa: S311 - spreads load, guards nothing; own state, so seeds of the global one stay good
+"""A number in [0, 1)."""
+
 _LARGEST_EXPONENT = 60  # 2.0**60 s is past any maximum; larger powers would overflow after a long outage
 
 
-def full_jitter(failures: int, *, start: float, maximum: float, draw: Callable[[], float] = random.random) -> float:
+def full_jitter(failures: int, *, start: float, maximum: float, draw: Callable[[], float] = draw) -> float:
     """Seconds to wait after so many failures in a row (0 for the first): anything up to start · 2^failures, capped.
 
     Args:
@@ -28,13 +31,18 @@ def full_jitter(failures: int, *, start: float, maximum: float, draw: Callable[[
     return draw() * min(maximum, start * 2.0 ** min(failures, _LARGEST_EXPONENT))
 
 
+def spread(least: float, most: float) -> float:
+    """Seconds drawn between the two, so that what began together does not go on together."""
+    return least + draw() * (most - least)
+
+
 def delay(
     failures: int,
     retry_after: float | None,
     *,
     start: float,
     maximum: float,
-    draw: Callable[[], float] = random.random,
+    draw: Callable[[], float] = draw,
 ) -> float:
     """Seconds to wait after so many failures when the other side may have asked for a time of its own.
 
@@ -49,7 +57,7 @@ def delay(
 class Backoff:
     """The delays of one thing that is repeated: `next()` after each failure, `reset()` after a success."""
 
-    def __init__(self, start: float, maximum: float, *, draw: Callable[[], float] = random.random) -> None:
+    def __init__(self, start: float, maximum: float, *, draw: Callable[[], float] = draw) -> None:
         self._start = start
         self._maximum = maximum
         self._draw = draw

@@ -14,13 +14,12 @@ failure, so that a server that only ever closes is not asked in a hot loop.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from openstack_csi.backoff import Backoff
+from openstack_csi.backoff import Backoff, spread
 from openstack_csi.kube.rest import ApiError, Gone, Rest, TooManyRequests, Unreachable, Watch
 
 log = logging.getLogger(__name__)
@@ -198,7 +197,7 @@ class Informer(Generic[T]):
         begun, news = self._clock(), False
         watch = self._rest.watch(
             self._path,
-            timeout_seconds=random.uniform(*WATCH_SECONDS),  # noqa: S311 - spreads load, guards nothing
+            timeout_seconds=spread(*WATCH_SECONDS),
             read_timeout=self._silence,
             resourceVersion=self._version,
             allowWatchBookmarks=True,

@@ -17,13 +17,13 @@ from __future__ import annotations
 import datetime
 import logging
 import math
-import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from openstack_csi.backoff import spread
 from openstack_csi.kube.rest import ApiError, Conflict, NotFound, Rest
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class LeaderElection:
             log.warning("the lease was not released and will run out", extra={"error": str(fault)})
 
     def _pause(self) -> float:
-        pause = self._retry * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        pause = spread(self._retry / 2, self._retry)
         if self._renewed_at is not None:
             pause = min(pause, max(0.0, self._renewed_at + self._renew - self._clock()))
         return pause

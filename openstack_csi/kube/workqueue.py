@@ -12,14 +12,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-import random
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from openstack_csi.backoff import delay
+from openstack_csi import backoff
 from openstack_csi.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class WorkQueue:
         clock: Callable[[], float] = time.monotonic,
         start: float = START_SECONDS,
         maximum: float = MAXIMUM_SECONDS,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = backoff.draw,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
@@ -102,7 +101,7 @@ class WorkQueue:
             self._add_due()
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-            seconds = delay(failures, after, start=self._start, maximum=self._maximum, draw=self._draw)
+            seconds = backoff.delay(failures, after, start=self._start, maximum=self._maximum, draw=self._draw)
             self._set_due(key, self._clock() + seconds)
         self._observe("retry", seconds)
         return seconds

@@ -1,4 +1,7 @@
-"""Merge patch (RFC 7386) and JSON patch (RFC 6902). The patched value is new; what is unchanged in it is shared."""
+"""Merge patch (RFC 7386), JSON patch (RFC 6902), and of strategic merge patch what it does with finalizers.
+
+The patched value is new; what is unchanged in it is shared.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,25 @@ def merge(target: Any, patch: Any) -> Any:
             result.pop(key, None)
         else:
             result[key] = merge(result.get(key), value)
+    return result
+
+
+_TAKE_OFF = "$deleteFromPrimitiveList/finalizers"
+
+
+def merge_strategically(target: Any, patch: Any) -> Any:
+    """A merge patch whose finalizers are added to those that are there, or taken off. Other directives are refused."""
+    result = merge(target, patch)
+    metadata = patch.get("metadata") or {}
+    unknown = [key for part in (patch, metadata) for key in part if key.startswith("$") and key != _TAKE_OFF]
+    if unknown:
+        raise BadPatch(f"the fake API server does not know the directive {unknown[0]}")
+    if "finalizers" in metadata or _TAKE_OFF in metadata:
+        had = target["metadata"].get("finalizers") or []
+        added = metadata.get("finalizers") or []
+        kept = [name for name in dict.fromkeys([*had, *added]) if name not in metadata.get(_TAKE_OFF, ())]
+        result["metadata"].pop(_TAKE_OFF, None)
+        result["metadata"]["finalizers"] = kept
     return result
 
 

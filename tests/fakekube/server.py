@@ -20,6 +20,11 @@ from tests.fakekube.store import Refused, Store, Stored
 from tests.fakekube.watching import serve_watch
 
 Json = dict[str, Any]
+_PATCHES = {
+    "application/merge-patch+json": patches.merge,
+    "application/json-patch+json": patches.apply_operations,
+    "application/strategic-merge-patch+json": patches.merge_strategically,
+}
 _NAMESPACES = RESOURCES["v1", "namespaces"]
 _LISTS_KEPT = 200  # a page may be asked for again, so its token outlives its use
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -79,7 +84,8 @@ class FakeKube:
         return [copy.deepcopy(stored.obj) for stored in self.store.list(resolve(path), None)[1]]
 
     def patch(self, path: str, patch: Json) -> Json:
-        return copy.deepcopy(self.store.update(resolve(path), lambda obj: patches.merge(obj, patch)).obj)
+        """Apply a merge patch, to the status too."""
+        return copy.deepcopy(self.store.update(resolve(path), lambda obj: patches.merge(obj, patch), whole=True).obj)
 
     def delete(self, path: str) -> Json:
         return copy.deepcopy(self.store.delete(resolve(path), {}).obj)
@@ -191,11 +197,10 @@ class FakeKube:
         if verb == "update":
             return 200, self.store.replace(ref, body).full
         kind = request.headers.get("content-type", "").partition(";")[0]
-        if kind == "application/merge-patch+json":
-            return 200, self.store.update(ref, lambda obj: patches.merge(obj, body)).full
-        if kind == "application/json-patch+json":
-            return 200, self.store.update(ref, lambda obj: patches.apply_operations(obj, body)).full
-        raise Refused(415, "UnsupportedMediaType", f"the fake API server knows merge and JSON patches, not {kind}")
+        patch = _PATCHES.get(kind)
+        if patch is None:
+            raise Refused(415, "UnsupportedMediaType", f"unknown patch type {kind}")
+        return 200, self.store.update(ref, lambda obj: patch(obj, body)).full
 
     def _page(self, ref: Ref, query: dict[str, str]) -> bytes:
         token = query.get("continue", "")

@@ -116,14 +116,14 @@ class Store:
                 raise Refused(409, "Conflict", f"Precondition failed: UID in precondition: {given}")
             return self.update(ref, lambda _: body)
 
-    def update(self, ref: Ref, change: Callable[[Json], Json]) -> Stored:
-        """Replace the object by change(object), as a PATCH of it or of its status does."""
+    def update(self, ref: Ref, change: Callable[[Json], Json], *, whole: bool = False) -> Stored:
+        """Replace the object by change(object), as a PATCH of it or of its status does, or both if `whole`."""
         with self.lock:
             stored = self.get(ref)
             old = stored.obj
             new = change(old)
             _be_same_object(ref, old, new)
-            new = _updated(ref, old, new)
+            new = _updated(ref, old, new, whole)
             if new == old:
                 return stored
             deleting = "deletionTimestamp" in old["metadata"]
@@ -208,13 +208,13 @@ def _be_same_object(ref: Ref, old: Json, new: Json) -> None:
         )
 
 
-def _updated(ref: Ref, old: Json, new: Json) -> Json:
+def _updated(ref: Ref, old: Json, new: Json, whole: bool) -> Json:
     """What a write may change: the status alone through /status, all but the status else; never an identity."""
     if ref.subresource == "status":
         metadata = _metadata(old, new) if ref.resource.status_changes_metadata else old["metadata"]
         return {**old, "metadata": metadata, "status": new.get("status") or {}}
     result = {**new, "kind": old["kind"], "apiVersion": old["apiVersion"], "metadata": _metadata(old, new)}
-    if ref.resource.has_status:
+    if ref.resource.has_status and not whole:
         result.pop("status", None)
         if "status" in old:
             result["status"] = old["status"]

@@ -56,6 +56,15 @@ def test_a_json_patch_whose_test_fails_changes_nothing(rest: Rest) -> None:
     assert rest.get(f"{CLAIMS}/a")["metadata"]["labels"] == {"x": "1"}
 
 
+def test_a_strategic_patch_adds_and_takes_off_finalizers(rest: Rest) -> None:
+    rest.create(CLAIMS, claim("a", finalizers=["x/1", "x/2"]))
+    patch = {"metadata": {"finalizers": ["x/3"], "annotations": {"a": "b"}}}
+    assert rest.patch(f"{CLAIMS}/a", patch, "strategic")["metadata"]["finalizers"] == ["x/1", "x/2", "x/3"]
+    patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["x/1"]}}
+    patched = rest.patch(f"{CLAIMS}/a", patch, "strategic")["metadata"]
+    assert (patched["finalizers"], patched["annotations"]) == (["x/2", "x/3"], {"a": "b"})
+
+
 @pytest.mark.parametrize(
     ("labels", "fields", "selected"),
     [
