@@ -48,8 +48,8 @@ bench:  ## calls, times and memory, into build/bench.json
 check:  ## style, types, architecture, generated files
 	@$(VENV)/bin/ruff check -q . && $(VENV)/bin/ruff format -q --check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports --no-logo 2>&1 | tail -n 3
-	@$(VENV)/bin/deptry -q . 2>&1
+	@$(VENV)/bin/lint-imports >/dev/null || $(VENV)/bin/lint-imports
+	@$(VENV)/bin/deptry . >/dev/null 2>&1 || $(VENV)/bin/deptry .
 	@$(PYTHON) proto/generate --check
 
 .PHONY: format

@@ -109,6 +109,7 @@ class Board(Generic[K]):
         self._running = False
         self._news = False
         self._hurry = False
+        self._failing = False
 
     # What is known
 
@@ -206,8 +207,11 @@ class Board(Generic[K]):
         while self._sleep():
             try:
                 self.tick()
+                self._failing = False
             except errors.DriverError as error:
-                log.warning("could not look at the cloud: %s", error, extra={"board": self._name})
+                if not self._failing:  # once: it is tried again every few seconds
+                    log.warning("cannot look at the cloud: %s", error, extra={"board": self._name})
+                self._failing = True
                 self._slow_down()
             except Exception:
                 log.exception("a tick of the board failed: this is a bug", extra={"board": self._name})

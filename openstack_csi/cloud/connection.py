@@ -199,8 +199,9 @@ class Cloud:
                 log.info("took the changed clouds.yaml", extra={"cloud": self.name})
 
     def _open(self) -> openstack.connection.Connection:
-        what = f'cannot log in to cloud "{self.name}"'
-        region = clouds_file.region(self._path, clouds_file.choose(self._path, self.name), CALL_TIMEOUT)
+        chosen = clouds_file.choose(self._path, self.name)
+        what = f'cannot log in to cloud "{chosen}"'
+        region = clouds_file.region(self._path, chosen, CALL_TIMEOUT)
         try:
             connection = openstack.connection.Connection(config=region)
             for scheme in ("http://", "https://"):

@@ -88,6 +88,9 @@ def below_http(fault: ka.ClientException, what: str) -> errors.DriverError:
         return errors.Unavailable(f"{what}: {fault}", hint="Check cacert in clouds.yaml.")
     if isinstance(fault, ka.MissingRequiredOptions | ka.NoMatchingPlugin | ka.OptionError):
         return errors.InvalidArgument(f"{what}: {fault}", hint="Check the auth section in clouds.yaml.")
+    if isinstance(fault, ka.ConnectFailure | ka.DiscoveryFailure):
+        hint = "Check that the address is right and can be reached from here (auth_url and region_name in clouds.yaml)."
+        return errors.Unavailable(f"{what}: {_first_line(fault)}", hint=hint)
     return errors.Unavailable(f"{what}: {_first_line(fault)}")
 
 

@@ -107,7 +107,7 @@ class OwnSite:
         return _run(["kubectl", *args], {}, stdin)
 
     def manifests(self) -> Path:
-        return CHECKOUT / "manifests/base"
+        return CHECKOUT / os.environ.get("DEMO_MANIFESTS", "manifests/base")
 
     def clouds_yaml(self) -> str:
         return one_cloud(self._clouds_file, self.cloud)
