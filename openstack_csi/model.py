@@ -7,6 +7,7 @@ All are frozen: a value is what somebody saw at one moment.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,18 @@ GIB = 1024**3
 
 Segment = Mapping[str, str]
 """A topology segment: topology key to value, e.g. {"topology.cinder.csi.openstack.org/zone": "nova"}."""
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def zone_label(zone: str) -> str:
+    """A zone's name as a label's value: node and controller must write the same for the same zone.
+
+    OpenStack allows more in a name than Kubernetes in a label, which has at most 63 letters, digits, `-`, `_` and `.`,
+    with a letter or digit at both ends; what is not allowed becomes a dash.
+    """
+    return _UNSAFE.sub("-", zone)[:63].strip("-_.")
 
 
 class AccessType(enum.Enum):

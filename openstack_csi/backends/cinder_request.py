@@ -10,7 +10,7 @@ from typing import Any
 from openstack_csi import errors
 from openstack_csi.cloud import zones
 from openstack_csi.cloud.volumes import CinderVolume
-from openstack_csi.model import GIB, AccessType, Capability, Capacity, CreateVolume, Stamp
+from openstack_csi.model import GIB, AccessType, Capability, Capacity, CreateVolume, Stamp, zone_label
 
 PARAMETERS = frozenset({"type", "availability"})
 """The StorageClass keys; their names are those that cinder-csi's users know."""
@@ -136,7 +136,7 @@ def refuse_difference(volume: CinderVolume, wanted: Wanted) -> None:
         differences.append(f"has {volume.size_gib} GiB, wanted {wanted.size_gib}")
     if wanted.volume_type and volume.volume_type and not _is_same_type(volume.volume_type, wanted.volume_type):
         differences.append(f'is of type "{volume.volume_type}", wanted "{wanted.volume_type}"')
-    if wanted.zone and volume.zone and zones.label(volume.zone) != zones.label(wanted.zone):
+    if wanted.zone and volume.zone and zone_label(volume.zone) != zone_label(wanted.zone):
         differences.append(f'is in zone "{volume.zone}", wanted "{wanted.zone}"')
     if volume.metadata.get(CLUSTER_KEY) != wanted.metadata.get(CLUSTER_KEY):
         differences.append("was made by another cluster")

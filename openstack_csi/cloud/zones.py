@@ -1,26 +1,13 @@
-"""Zones as Kubernetes and Cinder say them: pure translations.
-
-A label's value allows letters, digits, `-`, `_` and `.`, and starts and ends with a letter or digit; a zone's name in
-OpenStack allows more. The node and the controller make the same label of the same name.
-"""
+"""Zones as Kubernetes and Cinder say them: pure translations."""
 
 from __future__ import annotations
 
-import re
-
-from openstack_csi.model import Segment, TopologyRequirement
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-
-
-def label(zone: str) -> str:
-    """The zone's name as the value of a label, at most 63 characters."""
-    return _UNSAFE.sub("-", zone)[:63].strip("-_.")
+from openstack_csi.model import Segment, TopologyRequirement, zone_label
 
 
 def segment(key: str, zone: str) -> tuple[Segment, ...]:
     """The topology of a volume in that zone; none for a volume without one."""
-    return ({key: label(zone)},) if zone else ()
+    return ({key: zone_label(zone)},) if zone else ()
 
 
 def wanted(requirement: TopologyRequirement, key: str) -> str:

@@ -7,8 +7,7 @@ The sources, in this order; a later one is asked only for what is still missing:
 3. the metadata service at 169.254.169.254, straight, never through a proxy;
 4. `Node.spec.providerID`, handed in by flag or environment, for the node never talks to Kubernetes. It has no zone.
 
-The zone becomes a label of the Node, so it must look like one; the controller makes the same of a volume's zone
-(`cloud/zones.label`; this side of the house cannot reach it, a test holds the two together).
+The zone becomes a label of the Node, so it must look like one; the controller makes the same of a volume's zone.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from openstack_csi.errors import DriverError, FailedPrecondition, Unavailable
 from openstack_csi.host.run import Run
+from openstack_csi.model import zone_label
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,6 @@ _FILE = "openstack/latest/meta_data.json"
 _ADDRESS = "169.254.169.254"
 _SECONDS = 5.0
 _LABEL = "config-2"
-_LABEL_LENGTH = 63
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -57,7 +55,7 @@ def identify(given: Identity, sources: Sequence[tuple[str, Source]]) -> Identity
 
     Raises Unavailable, with what each source said, when nobody knows the server's id.
     """
-    node_id, zone, reasons = given.node_id, label_value(given.zone), []
+    node_id, zone, reasons = given.node_id, zone_label(given.zone), []
     for name, source in sources:
         if node_id and zone:
             break
@@ -69,18 +67,13 @@ def identify(given: Identity, sources: Sequence[tuple[str, Source]]) -> Identity
         if node_id and found.node_id and found.node_id != node_id:
             log.warning("sources disagree", extra={"source": name, "says": found.node_id, "node": node_id})
             continue
-        node_id, zone = node_id or found.node_id, zone or label_value(found.zone)
+        node_id, zone = node_id or found.node_id, zone or zone_label(found.zone)
     if not node_id:
         raise Unavailable(
             f"this node does not know its Nova server's id ({'; '.join(reasons) or 'no source was asked'})",
             hint="Enable the config drive or the metadata service, or set --node-id or --provider-id.",
         )
     return Identity(node_id, zone)
-
-
-def label_value(zone: str) -> str:
-    """The zone as a Kubernetes label value: letters, digits, `-_.` inside, at most 63 characters; others are dashes."""
-    return _UNSAFE.sub("-", zone)[:_LABEL_LENGTH].strip("-_.")
 
 
 def parse(text: str) -> Identity:

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openstack_csi.cloud import zones
 from openstack_csi.errors import DriverError, FailedPrecondition, Unavailable
 from openstack_csi.host import metadata
-from openstack_csi.host.metadata import Identity, identify, label_value
+from openstack_csi.host.metadata import Identity, identify
 
 SERVER = "0c0ffee0-0000-4000-8000-000000000001"
 DATA = {"uuid": SERVER, "availability_zone": "nova", "devices": []}
@@ -113,12 +112,3 @@ def test_the_metadata_service_is_asked_without_a_proxy(port: int, monkeypatch: p
 def test_a_service_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(DriverError, match="does not answer"):
         metadata.from_service("127.0.0.1", 9)
-
-
-@given(st.text())
-def test_a_zone_is_a_label_value_and_the_same_as_the_controllers(zone: str) -> None:
-    value = label_value(zone)
-    assert value == zones.label(zone)
-    assert len(value) <= 63
-    assert value == value.strip("-_.")
-    assert all(c.isascii() and (c.isalnum() or c in "-_.") for c in value)
