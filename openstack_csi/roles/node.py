@@ -55,7 +55,10 @@ def start(config: NodeConfig, stop: Stop) -> None:
     segment = {ZONE_KEY: server.zone} if server.zone else {}
     service = NodeService(volumes, server.node_id, segment, _max_volumes(config, volumes))
     interceptor = Interceptor(metrics.rpc)
-    _serve(config, service, interceptor, stop)
+    # Always ready: the socket is there only once the node can serve, and from then on it needs nothing but its kernel.
+    # A node without a zone must not promise one: the kubelet refuses a driver that does.
+    identity = Identity(config.driver_name, __version__, lambda: (True, ""), topology=bool(server.zone))
+    _serve(config, identity, service, interceptor, stop)
     if config.registration:
         _register(config, interceptor, health, stop)
 
@@ -90,9 +93,7 @@ def _max_volumes(config: NodeConfig, volumes: Volumes) -> Callable[[], int]:
     return lambda: limits.max_volumes(limits.disks(), limits.csi_disks(volumes.mounts.table(), config.kubelet_dir))
 
 
-def _serve(config: NodeConfig, service: NodeService, interceptor: Interceptor, stop: Stop) -> None:
-    # Always ready: the socket is there only once the node can serve, and from then on it needs nothing but its kernel.
-    identity = Identity(config.driver_name, __version__, lambda: (True, ""))
+def _serve(config: NodeConfig, identity: Identity, service: NodeService, interceptor: Interceptor, stop: Stop) -> None:
     config.csi_socket.parent.mkdir(parents=True, exist_ok=True)
     server = Server(f"unix://{config.csi_socket}", identity, service, interceptors=[interceptor])
     server.start()
