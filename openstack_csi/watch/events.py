@@ -76,7 +76,7 @@ class Recorder:
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        bound: int = 1000,
+        bound: int = 4096,
         wait: Callable[[float], object] | None = None,
     ) -> None:
         self._api = api

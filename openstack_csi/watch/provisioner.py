@@ -118,11 +118,6 @@ class Provisioner:
         caches.csi_nodes.on_change(self._on_node)
         caches.nodes.on_change(self._on_node)
 
-    @property
-    def in_flight(self) -> int:
-        """Claims whose creation has begun."""
-        return len(self._flights)
-
     def is_at(self, volume_name: str) -> bool:
         """Whether a volume of that name is being made now."""
         return any(flight.plan.request.name == volume_name for flight in tuple(self._flights.values()))

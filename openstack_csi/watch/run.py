@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 SYNC_LOOK_SECONDS = 0.5
 LEFTOVER_WORKERS = 4
 RELEASE_WORKERS = 2
-STOP_SECONDS = 5.0
+STOP_SECONDS = 1.0
 
 
 class Watchers:
@@ -109,14 +109,18 @@ class Watchers:
         self._thread.start()
 
     def stop(self) -> None:
-        """End: no write is begun after this returns, and workers are not waited for longer than a few seconds."""
+        """End: no write is begun after this returns. Workers in a slow call are not waited for longer than a moment;
+        what they do next is stopped by the fence."""
         self._fence.close()
         self._stopping.set()
+        for queue in self._queues.values():
+            queue.close(timeout=0)
         self._thread.join(STOP_SECONDS)
+        end = self._clock() + STOP_SECONDS
+        for each in self._workers:
+            each.stop(max(0.0, end - self._clock()))
         if self._orphans:
             self._orphans.stop()
-        for each in self._workers:
-            each.stop(STOP_SECONDS)
         self._recorder.stop()
         for informer in self._informers:
             informer.stop()

@@ -56,6 +56,17 @@ def test_attaching_costs_two_requests_and_detaching_one(bound: World) -> None:
     assert bound.cloud.calls["unpublish"] == 1
 
 
+def test_nothing_is_written_twice_while_the_cache_is_behind(bound: World) -> None:
+    bound.attachment(pv_of(bound), "node-a")
+    bound.process.sync()
+    bound.process.work()
+    before = bound.requests()
+    bound.process.queues["attach"].add("csi-1")
+    bound.process.work()
+
+    assert bound.requests() == before
+
+
 def test_a_pv_of_another_provisioner_gets_the_finalizer_at_its_first_attachment(bound: World) -> None:
     bound.edit(names.volume_path(pv_of(bound)), {"metadata": {"finalizers": [names.PROVISIONER_FINALIZER]}})
     bound.attachment(pv_of(bound), "node-a")
@@ -150,19 +161,19 @@ def test_an_attachment_that_is_deleted_while_it_is_attached_ends_detached(bound:
 def test_the_other_lane_waits_while_one_has_the_attachment(bound: World) -> None:
     """A publish that comes after the unpublish would leave a volume attached that nobody knows of."""
     bound.attachment(pv_of(bound), "node-a")
-    attacher = bound.process.attacher
-    publish = bound.cloud.publish
+    point = bound.rest.point
 
-    def interrupted(*args: object) -> object:
-        bound.remove(names.attachment_path("csi-1"))
-        bound.process.sync()
-        attacher.detach("csi-1")  # another thread, at the worst moment
-        return publish(*args)
+    def turn_the_wish(what: str) -> None:
+        point(what)
+        if what == f"after patch {names.attachment_path('csi-1')}":
+            bound.rest.point = point
+            bound.remove(names.attachment_path("csi-1"))
+            bound.process.sync()
+            bound.process.attacher.detach("csi-1")  # another thread, at the worst moment
 
-    bound.cloud.publish = interrupted  # type: ignore[method-assign]
+    bound.rest.point = turn_the_wish
     bound.process.sync()
     bound.process.work()
-    del bound.cloud.publish
     bound.settle_within(5, step=1)
 
     assert bound.attachments == []

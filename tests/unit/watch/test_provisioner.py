@@ -296,6 +296,19 @@ def test_a_claim_that_was_bound_to_another_volume_meanwhile_leaves_nothing_behin
     assert world.cloud.ids == []
 
 
+def test_a_claim_deleted_after_its_pv_was_written_without_an_answer_leaves_the_volume_to_the_pv(world: World) -> None:
+    world.storage_class("kept", reclaimPolicy="Retain")
+    world.claim(storageClassName="kept")
+    world.process.sync()
+    world.rest.fail("create", 504, done=True)
+    world.process.work()
+    world.remove(f"{CLAIMS}/data")
+    world.settle_within(60)
+
+    assert [pv["spec"]["csi"]["volumeHandle"] for pv in world.volumes] == world.cloud.ids
+    assert len(world.cloud.ids) == 1
+
+
 def test_a_stale_cache_makes_no_volume_for_a_claim_that_is_gone(world: World) -> None:
     world.claim()
     world.process.sync()
