@@ -130,7 +130,8 @@ class CinderBackend:
         doubt = self._doubts.setdefault(asked.name, self._since if self._alone else self._clock())
         if self._board.complete < doubt:
             self._board.wake_when_complete(doubt, wake)
-            return Pending(f"looking for a Cinder volume named {asked.name}")
+            fault = self._cloud.fault
+            return Pending(f"looking for a Cinder volume named {asked.name}{f': {fault.message}' if fault else ''}")
         found = self._there(asked.name)
         leaving = next((v for v in found if v.status == "deleting"), None)
         volume = oldest(v for v in found if v is not leaving and v.status != "deleting")

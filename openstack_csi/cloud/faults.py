@@ -83,7 +83,7 @@ def below_http(fault: ka.ClientException, what: str) -> errors.DriverError:
             f"{what}: {fault}", hint="Check region_name and interface in clouds.yaml against the service catalog."
         )
     if isinstance(fault, ka.HttpError) and fault.response is not None:
-        return refusal(fault.response, what).error
+        return _login_refused(fault.response, what)
     if isinstance(fault, ka.SSLError):
         return errors.Unavailable(f"{what}: {fault}", hint="Check cacert in clouds.yaml.")
     if isinstance(fault, ka.MissingRequiredOptions | ka.NoMatchingPlugin | ka.OptionError):
@@ -92,6 +92,15 @@ def below_http(fault: ka.ClientException, what: str) -> errors.DriverError:
         hint = "Check that the address is right and can be reached from here (auth_url and region_name in clouds.yaml)."
         return errors.Unavailable(f"{what}: {_first_line(fault)}", hint=hint)
     return errors.Unavailable(f"{what}: {_first_line(fault)}")
+
+
+def _login_refused(response: Response, what: str) -> errors.DriverError:
+    """What a refusal means that was raised, not returned: it was Keystone's. Its 404 means that the credentials are
+    gone (an application credential was deleted); nothing that was asked for is missing."""
+    error = refusal(response, what).error
+    if isinstance(error, errors.Unavailable):
+        return error
+    return errors.Unauthenticated(error.message, request_id=error.request_id)
 
 
 def _over_limit(response: Response) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from keystoneauth1 import exceptions as ka
 from requests import Response
 
 from openstack_csi import errors
-from openstack_csi.cloud.faults import message, refusal
+from openstack_csi.cloud.faults import below_http, message, refusal
 
 
 def answer(status: int, text: str = "no", **headers: str) -> Response:
@@ -39,6 +40,15 @@ def answer(status: int, text: str = "no", **headers: str) -> Response:
 )
 def test_each_status_has_its_error(status: int, headers: dict[str, str], kind: type[errors.DriverError]) -> None:
     assert type(refusal(answer(status, **headers), "asked").error) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, errors.Unauthenticated), (404, errors.Unauthenticated), (429, errors.Throttled), (500, errors.Unavailable)],
+)
+def test_what_keystone_refuses_is_a_matter_of_the_login(status: int, kind: type[errors.DriverError]) -> None:
+    fault = ka.from_response(answer(status), "POST", "http://keystone/v3/auth/tokens")
+    assert type(below_http(fault, "cannot log in")) is kind
 
 
 def test_too_many_disks_are_no_lack_of_permission() -> None:
