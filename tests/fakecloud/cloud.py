@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from email.utils import formatdate
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -182,6 +183,8 @@ class FakeCloud:
                 reply = self._serve(self._services[service], request, rest)
             if admission.lose or admission.drop:
                 reply = None
+            if reply is not None:
+                reply.headers = [*reply.headers, ("Date", formatdate(self.state.timeline.wall(), usegmt=True))]
             self._record(request, admission, reply)
             return reply
 

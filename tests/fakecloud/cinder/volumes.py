@@ -13,6 +13,8 @@ from ..wire import HTML, ApiError, Reply, bad_request, not_found
 from . import checks, quota, views
 from .queries import VOLUME_FILTERS, Page, check_filters, next_links, ordered, volume_filter
 
+STRICT_SINCE = 53
+"""The microversion from which a create with a key that nobody knows is refused; before it, the key is ignored."""
 DELETABLE = ("available", "error", "error_restoring", "error_extending", "error_managing")
 NOT_DELETABLE = (
     "must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, "
@@ -92,7 +94,8 @@ class Volumes:
 
     def _create(self, context: Context) -> Reply:
         given = checks.body(context, "volume")
-        checks.known_keys("volume", given, checks.CREATE_KEYS)
+        if context.version >= STRICT_SINCE:
+            checks.known_keys("volume", given, checks.CREATE_KEYS)
         volume = self._new(context, given)
         self._check_origin(context, given, volume)
         if volume.zone not in self._state.config.zones:
