@@ -16,7 +16,6 @@ from openstack_csi.watch.config import WatchConfig
 from openstack_csi.watch.run import Watchers
 from tests.fakekube import FakeKube
 from tests.unit.csi.memory_backend import MemoryBackend
-from tests.unit.watch.strategic import StrategicKube
 from tests.unit.watch.world import CLAIMS, DRIVER, ZONE
 
 CONFIG = WatchConfig(cluster="cluster-1", provision_workers=4, attach_workers=4)
@@ -24,7 +23,7 @@ CONFIG = WatchConfig(cluster="cluster-1", provision_workers=4, attach_workers=4)
 
 @pytest.fixture
 def kube() -> Iterator[FakeKube]:
-    with StrategicKube() as server:
+    with FakeKube() as server:
         server.create(names.CLASSES, {"metadata": {"name": "standard"}, "provisioner": DRIVER})
         server.create(names.NODES, {"metadata": {"name": "node-a", "labels": {ZONE: "nova"}}})
         driver = {"name": DRIVER, "nodeID": "id-a", "topologyKeys": [ZONE]}

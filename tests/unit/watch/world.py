@@ -34,7 +34,6 @@ from tests.fakekube.resources import resolve
 from tests.fakekube.store import Refused, Store
 from tests.unit.csi.memory_backend import MemoryBackend
 from tests.unit.kube.helpers import FakeClock
-from tests.unit.watch.strategic import strategic
 
 DRIVER = "cinder.csi.openstack.org"
 ZONE = "topology.cinder.csi.openstack.org/zone"
@@ -67,7 +66,7 @@ class MemoryRest:
         return self._write("create", path, lambda: self.store.create(resolve(path), copy.deepcopy(body)).obj)
 
     def patch(self, path: str, body: Json, kind: str = "merge", **query: object) -> Json:
-        apply = {"merge": patches.merge, "strategic": strategic}[kind]
+        apply = {"merge": patches.merge, "strategic": patches.merge_strategically}[kind]
         return self._write("patch", path, lambda: self.store.update(resolve(path), lambda obj: apply(obj, body)).obj)
 
     def delete(self, path: str, uid: str = "", resource_version: str = "") -> Json:
