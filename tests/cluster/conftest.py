@@ -1,0 +1,110 @@
+"""The running bed, the driver in it, and for each test a place of its own.
+
+The driver is installed once, from the manifests and one Secret, and stays as it is. What a failed test needs to be
+understood (objects, events, what the driver said meanwhile) is in build/cluster-logs/<test>.txt.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cinder import Cinder
+from tests.cluster.cluster import Cluster
+from tests.cluster.driver import NAMESPACE, Driver
+from tests.cluster.driver_logs import DriverLogs
+from tests.cluster.space import Space
+from tests.demo.site import CHECKOUT
+from tests.testbed.bed import Bed
+
+REPORTS = CHECKOUT / "build/cluster-logs"
+ORDER = ("claims", "bad_input", "pods", "outside", "many", "restarts", "power_cut", "permissions")
+"""Cheap ones first; what looks at the whole run last."""
+
+began = pytest.StashKey[float]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ours = [each for each in items if each.path.parent.name == "cluster"]
+    rest = [each for each in items if each not in ours]
+    items[:] = rest + sorted(ours, key=lambda each: ORDER.index(each.path.stem.removeprefix("test_")))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.stash[began] = time.monotonic()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed says where to look: before its things are removed, what there is to see is written down."""
+    report = yield
+    arguments = getattr(item, "funcargs", {})
+    if report.failed and report.when == "call" and "space" in arguments and "driver_logs" in arguments:
+        said = arguments["driver_logs"].since(item.stash[began])
+        path = written_down(item.name, arguments["space"], said)
+        report.sections.append(("cluster", f"objects, events and the driver's logs: {path.relative_to(CHECKOUT)}"))
+    return report
+
+
+@pytest.fixture(scope="session")
+def bed() -> Bed:
+    """The test bed; it is not for pytest to start it."""
+    found = Bed()
+    if not found.nodes or not found.processes.alive("kube-apiserver"):
+        pytest.fail("the test bed does not run: python -m tests.suite cluster, or python -m tests.testbed up", False)
+    return found
+
+
+@pytest.fixture(scope="session")
+def cluster(bed: Bed) -> Cluster:
+    return Cluster(bed)
+
+
+@pytest.fixture(scope="session")
+def cinder(bed: Bed) -> Cinder:
+    return Cinder(bed.layout)
+
+
+@pytest.fixture(scope="session")
+def driver_logs(bed: Bed) -> Iterator[DriverLogs]:
+    logs = DriverLogs(bed.layout.state, NAMESPACE)
+    logs.start()
+    yield logs
+    logs.stop()
+
+
+@pytest.fixture(scope="session")
+def driver(cluster: Cluster, driver_logs: DriverLogs) -> Driver:
+    """The driver, installed from its manifests and ready on every node."""
+    installed = Driver(cluster)
+    installed.be_installed()
+    return installed
+
+
+@pytest.fixture
+def space(cluster: Cluster, cinder: Cinder, driver: Driver, driver_logs: DriverLogs) -> Iterator[Space]:
+    """A namespace of the test's own, and the end of everything in it."""
+    made = Space(cluster, cinder)
+    yield made
+    made.clear()
+
+
+def written_down(test: str, space: Space, said: list[str]) -> Path:
+    """Write down what there is to see of a test; where."""
+    looks = (
+        ("-n", space.name, "get", "pods,pvc,statefulsets", "-o", "wide"),
+        ("-n", space.name, "get", "events", "--sort-by=.metadata.creationTimestamp"),
+        ("get", "pv,volumeattachments,nodes"),
+        ("-n", NAMESPACE, "get", "pods,leases", "-o", "wide"),
+        ("-n", NAMESPACE, "get", "events", "--sort-by=.metadata.creationTimestamp"),
+    )
+    volumes = "\n".join(f"{each['id']} {each['name']} {each['status']}" for each in space.volumes())
+    parts = [*(space.cluster.tells(*look) for look in looks), f"In Cinder:\n{volumes}\n", *said]
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    path = REPORTS / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', test)}.txt"
+    path.write_text("\n".join(parts) + "\n")
+    return path
