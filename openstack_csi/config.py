@@ -171,8 +171,13 @@ class ControllerConfig(_Common):
     retry_interval_max: Annotated[float, Flag(seconds, "longest such pause")] = 300.0
     default_fstype: Annotated[str, Flag(str, "file system where the StorageClass names none")] = "ext4"
     orphan_policy: Annotated[
-        str, Flag(one_of("report", "delete"), "what becomes of volumes that no claim and no PV refers to")
-    ] = "report"
+        str,
+        Flag(
+            one_of("report", "unused", "delete"),
+            "what becomes of volumes that no claim and no PV refers to: only reported, or deleted after the grace time"
+            " if they were never attached (unused), or all of them (delete)",
+        ),
+    ] = "unused"
     orphan_grace: Annotated[float, Flag(seconds, "how long such a volume is only reported")] = 600.0
     leader_election: Annotated[bool, Flag(truth, "let only one replica run the watchers")] = True
     leader_election_namespace: Annotated[str, Flag(str, "namespace of the Lease")] = "kube-system"

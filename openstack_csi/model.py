@@ -152,7 +152,10 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Orphan:
-    """A cloud object with our cluster's stamp; the watcher decides whether a claim or PV still refers to it."""
+    """A cloud object with our cluster's stamp; the watcher decides whether a claim or PV still refers to it.
+
+    `unused`: the cloud shows that nothing was done with it since it was made, so that it cannot hold anybody's data.
+    """
 
     volume_id: str
     name: str
@@ -160,6 +163,7 @@ class Orphan:
     status: str
     attached: bool
     created_at: str = ""
+    unused: bool = False
 
 
 @dataclass(frozen=True)

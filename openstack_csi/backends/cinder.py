@@ -30,6 +30,7 @@ from openstack_csi.backends.cinder_request import (
     stamp,
     wanted,
 )
+from openstack_csi.backends.cinder_state import is_unused
 from openstack_csi.cloud import zones
 from openstack_csi.cloud.board import Board
 from openstack_csi.cloud.connection import Cloud
@@ -307,6 +308,7 @@ class CinderBackend:
                 status=v.status,
                 attached=bool(v.attachments),
                 created_at=v.created_at,
+                unused=is_unused(v),
             )
             for v in self._ours()
         ]

@@ -28,13 +28,18 @@ FILE_SYSTEMS = frozenset({"", "ext3", "ext4", "xfs"})
 
 @dataclass(frozen=True)
 class Wanted:
-    """A volume as Cinder will be asked for it. Empty `volume_type` and `zone` leave the choice to Cinder."""
+    """A volume as Cinder will be asked for it. Empty `volume_type` and `zone` leave the choice to Cinder.
+
+    `zones` are the labels of those in which a volume that is there already may be; empty allows every zone. A volume
+    may have been asked for by a process that preferred another zone than we do.
+    """
 
     name: str
     size_gib: int
     max_gib: int | None
     volume_type: str
     zone: str
+    zones: frozenset[str]
     metadata: Mapping[str, str]
 
     def body(self) -> dict[str, Any]:
@@ -65,12 +70,14 @@ def wanted(request: CreateVolume, topology_key: str) -> Wanted:
     for capability in request.capabilities:
         refuse_unusable(capability)
     size, most = size_gib(request.capacity)
+    named = request.parameters.get("availability", "")
     return Wanted(
         name=request.name,
         size_gib=size,
         max_gib=most,
         volume_type=request.parameters.get("type", ""),
-        zone=request.parameters.get("availability", "") or zones.wanted(request.topology, topology_key),
+        zone=named or zones.wanted(request.topology, topology_key),
+        zones=frozenset({zone_label(named)}) if named else zones.allowed(request.topology, topology_key),
         metadata=metadata(request.stamp),
     )
 
@@ -136,8 +143,8 @@ def refuse_difference(volume: CinderVolume, wanted: Wanted) -> None:
         differences.append(f"has {volume.size_gib} GiB, wanted {wanted.size_gib}")
     if wanted.volume_type and volume.volume_type and not _is_same_type(volume.volume_type, wanted.volume_type):
         differences.append(f'is of type "{volume.volume_type}", wanted "{wanted.volume_type}"')
-    if wanted.zone and volume.zone and zone_label(volume.zone) != zone_label(wanted.zone):
-        differences.append(f'is in zone "{volume.zone}", wanted "{wanted.zone}"')
+    if wanted.zones and volume.zone and zone_label(volume.zone) not in wanted.zones:
+        differences.append(f'is in zone "{volume.zone}", wanted "{", ".join(sorted(wanted.zones))}"')
     if volume.metadata.get(CLUSTER_KEY) != wanted.metadata.get(CLUSTER_KEY):
         differences.append("was made by another cluster")
     if differences:

@@ -8,6 +8,7 @@ again, should act, or must tell somebody.
 from __future__ import annotations
 
 import enum
+from datetime import datetime, timedelta
 
 from openstack_csi import errors
 from openstack_csi.cloud.volumes import CinderVolume
@@ -17,6 +18,10 @@ MOVING = frozenset(
     | {"uploading", "maintenance", "retyping", "awaiting-transfer", "reverting"}
 )
 """States that Cinder leaves by itself."""
+
+
+MADE_WITHIN = timedelta(seconds=60)
+"""A volume's last change so soon after its creation is the end of its creation."""
 
 
 class Next(enum.Enum):
@@ -103,3 +108,16 @@ def unpublishing(volume: CinderVolume | None, node_id: str, acted: bool, unknown
             hint="The server's actions in Nova (openstack server event list) say why.",
         )
     return Next.ACT
+
+
+def is_unused(volume: CinderVolume) -> bool:
+    """Whether it was never attached since it was made: an attach and a detach both change `updated_at`, so a volume
+    whose last change is that of its creation holds nobody's data. In doubt it counts as used."""
+    if volume.attachments or volume.status not in ("available", "error"):
+        return False
+    try:
+        made = datetime.fromisoformat(volume.created_at)
+        changed = datetime.fromisoformat(volume.updated_at) if volume.updated_at else made
+        return abs(changed - made) <= MADE_WITHIN
+    except (ValueError, TypeError):
+        return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -44,7 +44,7 @@ class CinderAttachment:
 
 @dataclass(frozen=True)
 class CinderVolume:
-    """What we keep of a volume; all of it matters to somebody who waits."""
+    """What we keep of a volume; all that is compared matters to somebody who waits."""
 
     id: str
     name: str
@@ -56,6 +56,7 @@ class CinderVolume:
     metadata: Mapping[str, str]
     attachments: tuple[CinderAttachment, ...]
     created_at: str
+    updated_at: str = field(default="", compare=False)
 
     def server_ids(self) -> tuple[str, ...]:
         """The servers that have it."""
@@ -78,6 +79,7 @@ def kept(view: Mapping[str, Any]) -> CinderVolume:
             for a in view.get("attachments", ())
         ),
         created_at=view.get("created_at") or "",
+        updated_at=view.get("updated_at") or "",
     )
 
 

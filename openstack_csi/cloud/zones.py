@@ -16,3 +16,9 @@ def wanted(requirement: TopologyRequirement, key: str) -> str:
         if choice.get(key):
             return choice[key]
     return ""
+
+
+def allowed(requirement: TopologyRequirement, key: str) -> frozenset[str]:
+    """The zones from which the requirement lets us choose; none named means every zone."""
+    choices = requirement.requisite or requirement.preferred
+    return frozenset(choice[key] for choice in choices if choice.get(key))

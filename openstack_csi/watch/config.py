@@ -10,6 +10,7 @@ class OrphanPolicy(Enum):
     """What becomes of a cloud object of ours that no claim and no PV refers to."""
 
     REPORT = "report"
+    UNUSED = "unused"  # delete what was never attached, and so holds nobody's data
     DELETE = "delete"
 
 
@@ -34,7 +35,7 @@ class WatchConfig:
         tell_again: and how often it says so from then on.
         orphan_interval: pause between two searches for orphans.
         orphan_grace: how long an orphan is only reported before the policy may delete it.
-        orphan_policy: report, or delete after the grace time.
+        orphan_policy: report, or delete after the grace time: what was never used, or all.
     """
 
     driver: str = "cinder.csi.openstack.org"
@@ -53,7 +54,7 @@ class WatchConfig:
     tell_again: float = 60.0
     orphan_interval: float = 600.0
     orphan_grace: float = 600.0
-    orphan_policy: OrphanPolicy = OrphanPolicy.REPORT
+    orphan_policy: OrphanPolicy = OrphanPolicy.UNUSED
 
     def volume_name(self, claim_uid: str) -> str:
         """The name of the claim's PV and of its cloud object: the key of idempotency."""

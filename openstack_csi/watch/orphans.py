@@ -4,7 +4,9 @@ The list is taken after leadership was gained, and then every few minutes. Who r
 caches (`find`, pure); before one is removed, `Confirm`ation is asked of the API server itself: no claim of that UID, no
 PV of that name or volume. An object is removed only if all hold:
 
-- the policy says so, and the object was an orphan for the whole grace time, seen by this process
+- the policy says so: never, always, or (the default) for what was never attached since it was made. That is what a
+  crash leaves behind; a volume that was used may be one whose PV an older backup of etcd does not know
+- the object was an orphan for the whole grace time, seen by this process
 - its stamp names its claim, so that the API server can be asked for it
 - it is not attached, and nobody in this process is making or removing it
 
@@ -124,7 +126,8 @@ class Orphans:
                 log.warning("could not look for orphans", extra={"error": str(error)})
             except Exception:
                 log.exception("could not look for orphans")
-            self._stopping.wait(self._config.orphan_interval)
+            interval = self._config.orphan_interval
+            self._stopping.wait(min(interval, max(1.0, self._config.orphan_grace)) if self._seen else interval)
 
     def sweep(self) -> None:
         """Look once.
@@ -188,4 +191,6 @@ class Orphans:
         orphan = suspect.orphan
         named = bool(orphan.stamp.claim_name and self._config.claim_uid(orphan.name))
         usable = orphan.status == "available" or not suspect.double
-        return self._config.orphan_policy is OrphanPolicy.DELETE and named and usable and not orphan.attached
+        policy = self._config.orphan_policy
+        allowed = policy is OrphanPolicy.DELETE or (policy is OrphanPolicy.UNUSED and orphan.unused)
+        return allowed and named and usable and not orphan.attached

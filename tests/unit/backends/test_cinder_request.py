@@ -113,3 +113,12 @@ def test_a_volume_of_that_name_that_is_not_what_was_asked_for_is_not_adopted(
     with pytest.raises(errors.AlreadyExists, match=why):
         refuse_difference(volume(**found), wanted(request, KEY))
     refuse_difference(volume(), wanted(request, KEY))
+
+
+def test_a_volume_made_in_another_of_the_allowed_zones_is_adopted() -> None:
+    topology = TopologyRequirement(requisite=({KEY: "az1"}, {KEY: "az2"}), preferred=({KEY: "az1"},))
+    asked = wanted(CreateVolume("pvc-1", Capacity(GIB), topology=topology, stamp=Stamp("c")), KEY)
+    assert asked.zone == "az1"
+    refuse_difference(volume(zone="az2"), asked)
+    with pytest.raises(errors.AlreadyExists, match="az3"):
+        refuse_difference(volume(zone="az3"), asked)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from openstack_csi import errors
-from openstack_csi.backends.cinder_state import Next, publishing, unpublishing
+from openstack_csi.backends.cinder_state import Next, is_unused, publishing, unpublishing
 from openstack_csi.cloud.volumes import CinderAttachment, CinderVolume
 
 
@@ -89,3 +91,23 @@ def test_an_attachment_that_nova_does_not_know_is_told_with_what_to_do() -> None
 def test_a_detach_that_nova_took_and_failed_is_tried_again() -> None:
     with pytest.raises(errors.Unavailable):
         unpublishing(volume("in-use", "me"), "me", acted=True, unknown_to_nova=False)
+
+
+@pytest.mark.parametrize(
+    ("created", "updated", "unused"),
+    [
+        ("2026-01-01T10:00:00", "2026-01-01T10:00:03", True),
+        ("2026-01-01T10:00:00.000000", "", True),
+        ("2026-01-01T10:00:00", "2026-01-01T10:05:00", False),
+        ("", "", False),
+        ("yesterday", "today", False),
+    ],
+)
+def test_only_a_volume_whose_last_change_was_its_making_counts_as_unused(
+    created: str, updated: str, unused: bool
+) -> None:
+    assert is_unused(replace(volume("available"), created_at=created, updated_at=updated)) is unused
+
+
+def test_an_attached_volume_never_counts_as_unused() -> None:
+    assert not is_unused(replace(volume("in-use", "me"), created_at="2026-01-01T10:00:00"))

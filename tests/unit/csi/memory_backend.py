@@ -47,6 +47,7 @@ class _Kept:
     stamp: Stamp
     status: str = "creating"
     nodes: set[str] = field(default_factory=set)
+    used: bool = False
 
 
 class MemoryBackend:
@@ -145,6 +146,7 @@ class MemoryBackend:
                 raise AttachedElsewhere(f"volume {volume_id} is attached to {', '.join(sorted(others))}")
             if node_id not in kept.nodes:
                 self.calls["publish"] += 1
+                kept.used = True
                 kept.nodes.add(node_id)
             if self._is_held("publish", wake):
                 return Pending(f"volume {volume_id} is attaching to {node_id}", volume_id)
@@ -181,7 +183,7 @@ class MemoryBackend:
     def orphans(self) -> Sequence[Orphan]:
         with self._lock:
             return [
-                Orphan(one.volume.id, one.volume.name, one.stamp, one.status, bool(one.nodes))
+                Orphan(one.volume.id, one.volume.name, one.stamp, one.status, bool(one.nodes), unused=not one.used)
                 for one in self._kept.values()
             ]
 

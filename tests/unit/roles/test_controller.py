@@ -20,7 +20,6 @@ from openstack_csi.roles import cloud, controller, process
 from openstack_csi.roles.process import Stop
 from tests.fakecloud import Config, FakeCloud, Timings
 from tests.fakekube import FakeKube
-from tests.unit.watch.strategic import StrategicKube
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:openstack.*")
 
@@ -40,7 +39,7 @@ def openstack() -> Iterator[FakeCloud]:
 
 @pytest.fixture
 def kube() -> Iterator[FakeKube]:
-    with StrategicKube() as server:
+    with FakeKube() as server:
         server.create(
             CLASSES,
             {"metadata": {"name": "cinder"}, "provisioner": "cinder.csi.openstack.org", "reclaimPolicy": "Delete"},

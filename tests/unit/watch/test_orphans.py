@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from openstack_csi.model import GIB, Capacity, CreateVolume, Orphan, Stamp, Volume
+from openstack_csi.model import GIB, Capability, Capacity, CreateVolume, Orphan, Stamp, Volume
 from openstack_csi.watch import names
 from openstack_csi.watch.config import OrphanPolicy, WatchConfig
 from openstack_csi.watch.orphans import Suspect, find
@@ -73,8 +73,17 @@ def deleting(world_with: Callable[..., World]) -> World:
     return world_with(orphan_policy=OrphanPolicy.DELETE, orphan_grace=600.0)
 
 
-def test_by_default_an_orphan_is_reported_and_kept(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def use(world: World, volume: Volume) -> None:
+    """A pod had the volume once."""
+    world.cloud.publish(volume.id, "server-1", Capability(), False, lambda: None)
+    world.cloud.unpublish(volume.id, "server-1", lambda: None)
+
+
+def test_by_default_an_orphan_that_was_used_is_reported_and_kept(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     volume = lose(world)
+    use(world, volume)
     sweep(world, 4)
 
     assert world.process.orphans.count == 1
@@ -82,8 +91,25 @@ def test_by_default_an_orphan_is_reported_and_kept(world: World, caplog: pytest.
     assert "orphan: no claim and no PV refers to this volume" in caplog.text
 
 
-def test_an_orphan_is_removed_after_the_grace_time(deleting: World) -> None:
+def test_by_default_an_orphan_that_nobody_ever_used_goes_after_the_grace_time(world: World) -> None:
+    volume = lose(world)
+    sweep(world, 1)
+    assert world.cloud.ids == [volume.id]
+
+    sweep(world, 2)
+    assert world.cloud.ids == []
+
+
+def test_a_policy_of_reporting_removes_nothing(world_with: Callable[..., World]) -> None:
+    world = world_with(orphan_policy=OrphanPolicy.REPORT)
+    volume = lose(world)
+    sweep(world, 4)
+    assert world.cloud.ids == [volume.id]
+
+
+def test_an_orphan_is_removed_after_the_grace_time_where_the_policy_says_so(deleting: World) -> None:
     volume = lose(deleting)
+    use(deleting, volume)
     sweep(deleting, 1)
     assert deleting.cloud.ids == [volume.id]
 
