@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.answers import Answer, keep
 from tests.contract.driver import Driver
-from tests.contract.site import RealSite, Site, fake_site
+from tests.contract.site import Site, site_of
 from tests.contract.world import World
 
 ONLY = {"test_faults.py": "fake", "test_likeness.py": "real"}
@@ -23,10 +23,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(scope="session")
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The cloud that --cloud names. One that was asked for and does not answer fails the tests."""
-    if request.config.getoption("--cloud") == "real":
-        yield RealSite()
-        return
-    with fake_site(tmp_path_factory.mktemp("fakecloud")) as made:
+    with site_of(request.config.getoption("--cloud"), tmp_path_factory.mktemp("cloud")) as made:
         yield made
 
 

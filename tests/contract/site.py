@@ -100,12 +100,23 @@ class RealSite:
 
 
 @contextmanager
-def fake_site(folder: Path) -> Iterator[FakeSite]:
+def fake_site(folder: Path, max_disks: int = 27) -> Iterator[FakeSite]:
     """A fake cloud while it is needed."""
     moment = Timings(create=0.05, delete=0.05, attach=0.05, detach=0.05)
-    config = Config(timings=moment, quota=Quota(volumes=500, gigabytes=5000, snapshots=500))
+    quota = Quota(volumes=500, gigabytes=5000, snapshots=500)
+    config = Config(timings=moment, quota=quota, max_disks=max_disks)
     with FakeCloud(config) as cloud:
         yield FakeSite(cloud, folder)
+
+
+@contextmanager
+def site_of(cloud: str, folder: Path, max_disks: int = 27) -> Iterator[Site]:
+    """The cloud that --cloud names; the fake one's servers take so many disks."""
+    if cloud == "real":
+        yield RealSite()
+    else:
+        with fake_site(folder, max_disks) as made:
+            yield made
 
 
 def _operation(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -280,7 +279,7 @@ def test_an_application_credential_that_is_gone_is_no_missing_volume(frail: Frai
 
 def test_a_missing_file_is_named_and_waited_for(frail: Frail) -> None:
     right = frail.site.clouds_file.read_text()
-    os.unlink(frail.site.clouds_file)
+    frail.site.clouds_file.unlink()
     driver = frail.driver()
     with pytest.raises(errors.InvalidArgument, match=r"clouds\.yaml: No such file"):
         driver.clouds.get().be_reachable()
