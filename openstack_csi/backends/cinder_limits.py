@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from openstack_csi import errors
@@ -41,9 +41,7 @@ class VolumeTypes:
         found = next((t for t in known if name in (t["name"], t["id"])), None)
         if found is None:
             raise errors.unknown_key("volume type", name, [t["name"] for t in known])
-        specs = found.get("extra_specs") or {}
-        # Clouds may hide extra specs from users; what is hidden cannot be judged here.
-        if specs and specs.get("multiattach", "").replace(" ", "").lower() != "<is>true":
+        if is_multiattach(found) is False:
             raise errors.InvalidArgument(
                 f'volume type "{name}" is not multiattach, which access mode {capability.access_mode.name} needs',
                 hint='Name a type with multiattach="<is> True", or use ReadWriteOnce.',
@@ -58,6 +56,18 @@ class VolumeTypes:
                     raise refused.error from None
                 self._listed = self._clock()
             return self._types
+
+
+def is_multiattach(volume_type: Mapping[str, Any]) -> bool | None:
+    """Whether volumes of a type, as GET /types shows it, may be attached to several servers; None where it is hidden.
+
+    Cinder leaves `extra_specs` out for users who may see none of them. Where it shows any, this one is always among
+    them, and so an empty answer says no.
+    """
+    specs = volume_type.get("extra_specs")
+    if specs is None:
+        return None
+    return str(specs.get("multiattach", "")).replace(" ", "").lower() == "<is>true"
 
 
 def with_quota(error: errors.DriverError, volumes: Volumes) -> errors.DriverError:
