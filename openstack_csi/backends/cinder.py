@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 MAKING = ("creating", "downloading")
 FRESH = 30.0
-"""Seconds for which a full list answers for the next ListVolumes."""
+"""Seconds for which a full list answers for the next ListVolumes, and for a create where others make volumes too."""
 
 LATELY = 5.0
 """Seconds for which a volume that was seen is believed to be there still, when a create finds its name."""
@@ -128,7 +128,7 @@ class CinderBackend:
     def create(self, request: CreateVolume, wake: Wake) -> Volume | Pending:
         """See `base.Provisioning.create`."""
         asked = self._wanted(request)
-        doubt = self._doubts.setdefault(asked.name, self._since if self._alone else self._clock())
+        doubt = self._doubt(asked.name)
         if self._board.complete < doubt:
             self._board.wake_when_complete(doubt, wake)
             fault = self._cloud.fault
@@ -149,6 +149,13 @@ class CinderBackend:
             raise self._failed(volume)
         self._doubts.pop(asked.name, None)
         return self._result(volume)
+
+    def _doubt(self, name: str) -> float:
+        """Since when a list must have begun to tell whether there is a volume of that name. Where others make volumes
+        too, and of the time before this process led, what was learnt once says nothing of now."""
+        now = self._clock()
+        first, least = (self._since, self._since) if self._alone else (now, now - FRESH)
+        return max(self._doubts.setdefault(name, first), least)
 
     def _there(self, name: str) -> list[CinderVolume]:
         """The volumes of that name. One that nobody saw of late may be gone: it is looked at."""

@@ -33,6 +33,13 @@ ZONE_KEY = "topology.cinder.csi.openstack.org/zone"
 WRITER = Capability()
 SHARED_BLOCK = Capability(AccessType.BLOCK, AccessMode.MULTI_NODE_MULTI_WRITER)
 
+NOWHERE = "00000000-0000-4000-8000-000000000009"
+"""The id of a volume or server that is not there."""
+
+
+def asleep() -> None:
+    """A wake that nobody waits for."""
+
 
 class ShiftedClock:
     """The time, and as much later as it was told."""
