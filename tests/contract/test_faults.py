@@ -123,7 +123,7 @@ def test_a_create_that_arrives_after_its_time_is_not_used_and_is_shown(
 ) -> None:
     monkeypatch.setattr(connection, "CALL_TIMEOUT", 0.3)
     driver = frail.driver()
-    frail.fault("delay", CREATE, seconds=1.0)
+    frail.fault("delay", CREATE, seconds=2.0)
     with pytest.raises(errors.Unavailable):
         driver.create("pvc-a")
     made = driver.create("pvc-a")
@@ -186,7 +186,7 @@ def test_ten_at_once_get_over_a_rate_limit_with_few_more_calls(frail: Frail) -> 
         list(pool.map(make, range(10)))
     assert frail.volumes == 11
     assert frail.count(CREATE) == 11
-    assert frail.site.cloud.calls.total() <= 11 + 20
+    assert frail.site.cloud.calls.total() <= 11 + 40
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
