@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.testbed.layout import Layout
@@ -40,9 +42,14 @@ class Cinder:
         with inside(self._plan.netns):
             return str(self._session.get("compute", f"/servers/{server_id}")["server"]["name"])
 
-    def be_slow(self, operation: str, seconds: float) -> None:
-        """Let the next such operation on a volume of the driver's take so long."""
-        bed.inject(self._plan.state, operation, delay=seconds, match="pvc-")
+    @contextmanager
+    def slow(self, operation: str, seconds: float) -> Iterator[None]:
+        """Meanwhile every such operation on a volume of the driver's takes so long."""
+        bed.inject(self._plan.state, operation, delay=seconds, match="pvc-", times=1000)
+        try:
+            yield
+        finally:
+            (self._plan.inject / operation).unlink(missing_ok=True)
 
     def be_deleted(self, volume_id: str) -> None:
         """Ask for the end of a volume; one that is gone stays so."""

@@ -6,10 +6,8 @@ understood (objects, events, what the driver said meanwhile) is in build/cluster
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +15,11 @@ from tests.cluster.cinder import Cinder
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.driver_logs import DriverLogs
+from tests.cluster.reports import written_down
 from tests.cluster.space import Space
 from tests.demo.site import CHECKOUT
 from tests.testbed.bed import Bed
 
-REPORTS = CHECKOUT / "build/cluster-logs"
 ORDER = ("claims", "bad_input", "pods", "outside", "many", "restarts", "power_cut", "permissions")
 """Cheap ones first; what looks at the whole run last."""
 
@@ -91,20 +89,3 @@ def space(cluster: Cluster, cinder: Cinder, driver: Driver, driver_logs: DriverL
     made = Space(cluster, cinder)
     yield made
     made.clear()
-
-
-def written_down(test: str, space: Space, said: list[str]) -> Path:
-    """Write down what there is to see of a test; where."""
-    looks = (
-        ("-n", space.name, "get", "pods,pvc,statefulsets", "-o", "wide"),
-        ("-n", space.name, "get", "events", "--sort-by=.metadata.creationTimestamp"),
-        ("get", "pv,volumeattachments,nodes"),
-        ("-n", NAMESPACE, "get", "pods,leases", "-o", "wide"),
-        ("-n", NAMESPACE, "get", "events", "--sort-by=.metadata.creationTimestamp"),
-    )
-    volumes = "\n".join(f"{each['id']} {each['name']} {each['status']}" for each in space.volumes())
-    parts = [*(space.cluster.tells(*look) for look in looks), f"In Cinder:\n{volumes}\n", *said]
-    REPORTS.mkdir(parents=True, exist_ok=True)
-    path = REPORTS / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', test)}.txt"
-    path.write_text("\n".join(parts) + "\n")
-    return path

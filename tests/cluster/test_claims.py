@@ -131,8 +131,9 @@ def test_a_persistent_volume_deleted_while_bound_keeps_its_data_until_the_claim_
 
 
 def test_a_claim_deleted_while_its_volume_is_made_leaves_nothing_behind(space: Space) -> None:
-    space.cinder.be_slow("create_volume", 2.0)
-    space.claim("data", space.storage_class(binding="Immediate"))
-    until("Cinder is at it", space.volumes)
-    space.until_gone(CLAIMS, "data")
-    space.until_nothing_is_left()
+    with space.cinder.slow("create_volume", 2.0):
+        space.claim("data", space.storage_class(binding="Immediate"))
+        [volume] = until("Cinder is at it", space.volumes)
+        assert volume["status"] == "creating"
+        space.until_gone(CLAIMS, "data")
+        space.until_nothing_is_left()

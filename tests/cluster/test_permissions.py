@@ -6,7 +6,7 @@ import re
 
 from tests.cluster.driver_logs import DriverLogs
 
-FORBIDDEN = re.compile(r"\b403\b|[Ff]orbidden")
+FORBIDDEN = re.compile(r"\(403\)|[Ff]orbidden")
 ENDING = "because it is being terminated"  # an event about an object whose namespace is being deleted
 
 

@@ -90,12 +90,13 @@ def test_a_leader_killed_amid_twenty_claims_leaks_nothing_and_doubles_nothing(sp
     leader, held = remover.leader(), remover.holder()
     names = [f"data-{i}" for i in range(20)]
     wanted, unwanted = names[::2], names[1::2]
-    for name in names:
-        space.claim(name, storage_class)
-    until("some volumes are in the making", lambda: len(space.volumes()) >= 5, every=0.02)
-    space.delete(CLAIMS, *unwanted[:5])
-    remover.signal(leader, signal.SIGKILL)
-    space.delete(CLAIMS, *unwanted[5:])
+    with space.cinder.slow("create_volume", 2.0):
+        for name in names:
+            space.claim(name, storage_class)
+        until("some volumes are in the making", lambda: len(space.volumes()) >= 5, every=0.02)
+        space.delete(CLAIMS, *unwanted[:5])
+        remover.signal(leader, signal.SIGKILL)
+        space.delete(CLAIMS, *unwanted[5:])
 
     until("another controller leads", lambda: remover.holder() not in ("", held))
     pvs = space.bound(*wanted)
