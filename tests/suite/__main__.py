@@ -21,8 +21,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.testbed import builds
 from tests.testbed.bed import Bed
 from tests.testbed.errors import BedError
+from tests.testbed.progress import parallel
 
 BED = frozenset({"contract", "sanity", "cluster"})
 """The suites for which the bed is started."""
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[tuple[str, int, float]] = []
     try:
         if BED & set(told.suites):
-            be_up(bed, cluster="cluster" in told.suites)
+            be_up(bed, cluster="cluster" in told.suites, sanity="sanity" in told.suites)
         for suite in told.suites:
             results += [one(run, bed, told.pytest.split()) for run in RUNS[suite]]
     except BedError as error:
@@ -80,10 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return sum(1 for _, code, _ in results if code)
 
 
-def be_up(bed: Bed, *, cluster: bool) -> None:
-    """The bed runs: OpenStack, csi-sanity, and where the cluster is wanted Kubernetes and the driver's image."""
-    if cluster:
-        bed.prepare(image=True)
+def be_up(bed: Bed, *, cluster: bool, sanity: bool) -> None:
+    """The bed runs: OpenStack, and where they are wanted csi-sanity, Kubernetes and the driver's image."""
+    builds_wanted = {"bed": lambda: bed.prepare(kubernetes=cluster, image=cluster)}
+    if sanity:
+        builds_wanted["csi-sanity"] = lambda: builds.csi_sanity(bed.layout, bed.progress)
+    parallel(builds_wanted)
     bed.up(kubernetes=cluster)
     if cluster:
         bed.build_image()
