@@ -1,7 +1,8 @@
 """The running bed, the driver in it, and for each test a place of its own.
 
 The driver is installed once, from the manifests and one Secret, and stays as it is. What a failed test needs to be
-understood (objects, events, what the driver said meanwhile) is in build/cluster-logs/<test>.txt.
+understood (objects, events, what the driver said meanwhile) is in build/cluster-logs/<test>.txt; all that the driver
+said in the run is in driver.txt beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tests.cluster.cinder import Cinder
 from tests.cluster.cluster import Cluster
 from tests.cluster.driver import NAMESPACE, Driver
 from tests.cluster.driver_logs import DriverLogs
-from tests.cluster.reports import written_down
+from tests.cluster.reports import report_path, written_down
 from tests.cluster.space import Space
 from tests.demo.site import CHECKOUT
 from tests.testbed.bed import Bed
@@ -23,12 +24,17 @@ from tests.testbed.bed import Bed
 ORDER = ("claims", "bad_input", "pods", "outside", "many", "restarts", "power_cut", "permissions")
 """Cheap ones first; what looks at the whole run last."""
 
+LONGEST_TEST = 300.0
+"""Seconds for a test with all its waits; each wait has an end of its own that says what was waited for."""
+
 began = pytest.StashKey[float]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [each for each in items if each.path.parent.name == "cluster"]
     rest = [each for each in items if each not in ours]
+    for each in ours:
+        each.add_marker(pytest.mark.timeout(LONGEST_TEST))
     items[:] = rest + sorted(ours, key=lambda each: ORDER.index(each.path.stem.removeprefix("test_")))
 
 
@@ -73,6 +79,7 @@ def driver_logs(bed: Bed) -> Iterator[DriverLogs]:
     logs.start()
     yield logs
     logs.stop()
+    report_path("driver").write_text("\n".join(logs.since(0.0)) + "\n")
 
 
 @pytest.fixture(scope="session")

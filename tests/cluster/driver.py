@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ CONTROLLER = "deployment/openstack-csi-controller"
 NODE = "daemonset/openstack-csi-node"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/cinder-csi-openstack-org"
 CLOUD = "demo-appcred"
+REMOVING = {"OPENSTACK_CSI_ORPHAN_POLICY": "delete", "OPENSTACK_CSI_ORPHAN_GRACE": "0s"}
 IMAGE_ANNOTATION = "openstack-csi-tests/image"
 
 
@@ -37,6 +39,7 @@ class Driver:
             "stringData": {"clouds.yaml": clouds},
         }
         self._apply([*self._manifests(), secret])
+        self._be_told(dict.fromkeys(REMOVING, ""))  # a run that was cut off may have left them: apply keeps them
         self.be_rolled_out()
 
     def be_rolled_out(self) -> None:
@@ -44,12 +47,16 @@ class Driver:
         for workload in (NODE, CONTROLLER):
             self.cluster.bed.kubectl("-n", NAMESPACE, "rollout", "status", workload, "--timeout=90s")
 
-    def be_told(self, **variables: str) -> None:
-        """The controllers run with these environment variables; an empty one is taken away."""
-        pairs = [f"{name}={value}" if value else f"{name}-" for name, value in variables.items()]
-        self.cluster.bed.kubectl("-n", NAMESPACE, "set", "env", CONTROLLER, *pairs)
+    def be_removing(self, removing: bool) -> None:
+        """The controllers remove what nobody refers to as soon as they see it; or they only report, as shipped."""
+        self._be_told(REMOVING if removing else dict.fromkeys(REMOVING, ""))
         self.be_rolled_out()
         until("only the new controllers are left", lambda: len(self.pods("controller")) == 2)
+
+    def _be_told(self, variables: Mapping[str, str]) -> None:
+        """The controllers get these environment variables; an empty one is taken away."""
+        pairs = [f"{name}={value}" if value else f"{name}-" for name, value in variables.items()]
+        self.cluster.bed.kubectl("-n", NAMESPACE, "set", "env", CONTROLLER, *pairs)
 
     def _manifests(self) -> list[Json]:
         """The test bed's overlay, with the image's hash on the pods: its tag is always the same."""
