@@ -148,6 +148,7 @@ class CinderBackend:
         if volume.status not in USABLE:
             raise self._failed(volume)
         self._doubts.pop(asked.name, None)
+        self._board.settled(volume.id)
         return self._result(volume)
 
     def _doubt(self, name: str) -> float:
@@ -189,6 +190,7 @@ class CinderBackend:
             raise
         # The time of the answer, not of the call: a list that began in between may not show it yet.
         self._board.put(volume, self._clock())
+        self._board.acted(volume.id, "create")
         log.info("volume asked for", extra={"volume": volume.id, "volume_name": asked.name, "size_gib": asked.size_gib})
         return volume
 
@@ -224,6 +226,7 @@ class CinderBackend:
         if accepted is not None and seen is not None:
             if seen.kept is None:
                 del self._deleted[volume_id]
+                self._board.settled(volume_id)
                 return None
             if seen.kept.status == "deleting":
                 return self._pending(seen.kept, wake, what, gone=True)
@@ -248,6 +251,7 @@ class CinderBackend:
                 return self._pending(volume, wake, f"Cinder volume {volume_id} is {volume.status}, to be deleted then")
             raise self._cannot_delete(volume, refused) from None
         self._deleted[volume_id] = self._clock()
+        self._board.acted(volume_id, "delete")
         self._board.wake_on_change(volume_id, wake, seen=None, gone=True)
         return Pending(what, volume_id)
 

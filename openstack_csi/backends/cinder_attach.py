@@ -64,6 +64,7 @@ class CinderAttachments:
         except Refused as refused:
             return self._publish_refused(key, refused, wake)
         self._attaching.at[key] = self._clock()
+        self._board.acted(volume_id, "attach")
         return self._wait(volume_id, None, wake, what)
 
     def unpublish(self, volume_id: str, node_id: str, wake: Wake) -> Pending | None:
@@ -84,6 +85,7 @@ class CinderAttachments:
         except Refused as refused:
             return self._unpublish_refused(key, refused, wake)
         self._detaching.at[key] = self._clock()
+        self._board.acted(volume_id, "detach")
         return self._wait(volume_id, None, wake, what)
 
     def _judge_publish(
@@ -97,6 +99,7 @@ class CinderAttachments:
             raise
         if following is Next.DONE and seen.kept is not None:
             self._attaching.at.pop(key, None)
+            self._board.settled(volume_id)
             # The node holds the disk that it finds against it.
             return Attachment(volume_id, node_id, {"sizeBytes": str(seen.kept.size_gib * GIB)})
         if seen.kept is not None and seen.kept.status == "detaching":
@@ -140,6 +143,7 @@ class CinderAttachments:
             raise
         if following is Next.DONE:
             self._detaching.at.pop(key, None)
+            self._board.settled(volume_id)
             return None
         if following is Next.ACT and refused is not None:
             raise errors.FailedPrecondition(refused.error.message, request_id=refused.error.request_id) from None

@@ -3,8 +3,9 @@
 Steps put what they see on the board (the answer of a create, of a look); a thread keeps it fresh while somebody waits,
 and only then. Each tick is planned (`sightings.plan`, a pure function): one GET for one or two waited-for objects; for
 more, one list of what changed since the last tick, and one of what is being deleted when deletions are waited for
-(the deleted are in no list); a full list when the index of names is wanted or the cloud cannot list by change. Ticks
-start a quarter of a second apart, and slow down while nothing changes.
+(the deleted are in no list); a full list when the index of names is wanted or the cloud cannot list by change. Steps
+tell what they have set going and that they found its end; from that the board learns when a look is worth its call
+(`pace.next_look`, a pure function), and the most impatient waiter sets the pace for all.
 
 Every sighting carries the time at which its call *began*: a state seen by a call that began after ours is a state
 after ours. That is how a step knows whether what it sees is the effect of what it did.
@@ -23,18 +24,14 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from openstack_csi import errors
+from openstack_csi.backoff import Backoff
+from openstack_csi.cloud import pace
 from openstack_csi.cloud.sightings import FEW, K, Plan, Sighting, Source, plan
 
 log = logging.getLogger(__name__)
 
-FIRST_TICK = 0.25
-"""Seconds from the first waiter to the first look, and between looks while things change."""
-
-SLOWEST_TICK = 5.0
-"""Seconds between looks when nothing has changed for long."""
-
-SLOWDOWN = 1.25
-"""By how much each look without news makes the next one later."""
+FAILED_SECONDS = (0.5, 5.0)
+"""First and longest pause after a look that failed."""
 
 Wake = Callable[[], None]
 
@@ -52,6 +49,14 @@ class _Waiter(Generic[K]):
         if self.seen is None:
             return sighting.began >= self.since
         return sighting.kept != self.seen.kept
+
+
+@dataclass(frozen=True)
+class _Act:
+    """What a step has set going on an object, and when the cloud took it."""
+
+    kind: str
+    began: float
 
 
 @dataclass
@@ -104,12 +109,14 @@ class Board(Generic[K]):
         self._waiters: _Waiters[K] = _Waiters()
         self._complete = float("-inf")
         self._lists_changes = True
-        self._interval = FIRST_TICK
+        self._acts: dict[str, _Act] = {}
+        self._usual: dict[str, float] = {}
+        self._looked = float("-inf")
+        self._due = float("inf")
+        self._not_before = float("-inf")
+        self._backoff = Backoff(*FAILED_SECONDS)
         self._spawn = spawn
         self._running = False
-        self._news = False
-        self._hurry = False
-        self._failing = False
 
     # What is known
 
@@ -180,7 +187,7 @@ class Board(Generic[K]):
             now = self._sightings.get(object_id)
             if now is None or not waiter.is_news(now):
                 self._waiters.by_id.setdefault(object_id, []).append(waiter)
-                self._be_running()
+                self._be_running(self._wanted(object_id, [waiter]))
                 return
         wake()
 
@@ -189,16 +196,48 @@ class Board(Generic[K]):
         with self._lock:
             if self._complete < since:
                 self._waiters.index.append((since, wake))
-                self._hurry = True
-                self._be_running()
+                self._be_running(self._clock())
                 return
         wake()
 
+    # When to look
+
+    def acted(self, object_id: str, kind: str) -> None:
+        """Tell that the cloud took something that will show on the object, such as an "attach"."""
+        self._acts[object_id] = _Act(kind, self._clock())
+
+    def settled(self, object_id: str) -> None:
+        """Tell that the latest sighting shows the end of what was set going, if anything was."""
+        act = self._acts.pop(object_id, None)
+        seen = self.sighting(object_id)
+        if act is not None and seen is not None:
+            self._usual[act.kind] = pace.learnt(self._usual.get(act.kind), max(0.0, seen.began - act.began))
+
+    def next_look(self) -> float:
+        """When the next look is due, as a time of the clock."""
+        with self._lock:
+            return self._next_look()
+
+    def _next_look(self) -> float:
+        if self._waiters.index:
+            return max(self._clock(), self._not_before)
+        wanted = (self._wanted(object_id, waiters) for object_id, waiters in self._waiters.by_id.items())
+        return max(min(wanted, default=float("inf")), self._not_before)
+
+    def _wanted(self, object_id: str, waiters: Iterable[_Waiter[K]]) -> float:
+        """When those who wait for an object would have it looked at next."""
+        act = self._acts.get(object_id)
+        if act is not None:
+            return pace.next_look(self._usual.get(act.kind), act.began, self._looked)
+        return pace.next_look(None, min(waiter.since for waiter in waiters), self._looked)
+
     # The thread
 
-    def _be_running(self) -> None:
-        self._interval = FIRST_TICK
-        self._lock.notify_all()
+    def _be_running(self, due: float) -> None:
+        """Have the thread look by then."""
+        if due < self._due:
+            self._due = due
+            self._lock.notify_all()
         if not self._running:
             self._running = True
             self._spawn(self._run, f"board-{self._name}")
@@ -207,37 +246,36 @@ class Board(Generic[K]):
         while self._sleep():
             try:
                 self.tick()
-                self._failing = False
+                self._backoff.reset()
             except errors.DriverError as error:
-                if not self._failing:  # once: it is tried again every few seconds
+                if not self._backoff.failures:  # once: it is tried again every few seconds
                     log.warning("cannot look at the cloud: %s", error, extra={"board": self._name})
-                self._failing = True
-                self._slow_down()
+                self._rest()
             except Exception:
                 log.exception("a tick of the board failed: this is a bug", extra={"board": self._name})
-                self._slow_down()
+                self._rest()
+
+    def _rest(self) -> None:
+        self._not_before = self._clock() + self._backoff.next()
 
     def _sleep(self) -> bool:
         """Wait for the next tick; False when nobody waits any more, and the thread is done."""
         with self._lock:
-            due = self._clock() + (0.0 if self._hurry else self._interval)
-            self._hurry = False
             while self._waiters.any():
-                left = max(due - self._clock(), self._pause())
+                self._due = self._next_look()
+                left = max(self._due - self._clock(), self._pause())
                 if left <= 0:
                     return True
-                # A new waiter shortens the interval: then the tick is due sooner.
-                if self._lock.wait(left):
-                    due = min(due, self._clock() + (0.0 if self._hurry else self._interval))
-                    self._hurry = False
+                self._lock.wait(left)
             self._running = False
+            self._due = float("inf")
             return False
 
     def tick(self) -> None:
         """Look once for all who wait, and wake those for whom something changed. Raises DriverError."""
         with self._lock:
             planned = self._plan()
-            self._news = False
+            self._looked = self._clock()
         if planned.everything:
             self._observe("all")
             self._list_everything()
@@ -247,10 +285,6 @@ class Board(Generic[K]):
         for object_id in planned.one_by_one:
             self._observe("one")
             self.look(object_id)
-        if self._news:
-            self._interval = FIRST_TICK
-        else:
-            self._slow_down()
 
     def _plan(self) -> Plan:
         waited = self._waiters.by_id
@@ -323,7 +357,6 @@ class Board(Generic[K]):
         waiters = self._waiters.by_id.get(object_id, [])
         woken = [w for w in waiters if w.is_news(sighting)]
         if woken:
-            self._news = True
             rest = [w for w in waiters if w not in woken]
             if rest:
                 self._waiters.by_id[object_id] = rest
@@ -337,12 +370,10 @@ class Board(Generic[K]):
         for object_id, known in list(self._sightings.items()):
             if known.kept is None and known.began < horizon and object_id not in self._waiters.by_id:
                 del self._sightings[object_id]
+                self._acts.pop(object_id, None)
                 for ids in self._names.values():
                     ids.discard(object_id)
         self._names = {name: ids for name, ids in self._names.items() if ids}
-
-    def _slow_down(self) -> None:
-        self._interval = min(SLOWEST_TICK, self._interval * SLOWDOWN)
 
 
 def _call(wakes: Iterable[Wake]) -> None:

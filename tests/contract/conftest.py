@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openstack_csi.cloud import board
+from openstack_csi.cloud import pace
 from tests.contract.answers import Answer, keep
 from tests.contract.driver import Driver
 from tests.contract.site import Site, site_of
@@ -33,7 +33,8 @@ def quick_board(site: Site) -> Iterator[None]:
     """On the fake, where nothing takes long, the board looks five times as often, so that its tests take seconds."""
     with pytest.MonkeyPatch.context() as patch:
         if site.name == "fake":
-            patch.setattr(board, "FIRST_TICK", board.FIRST_TICK / 5)
+            for name in ("FIRST", "SHORTEST"):
+                patch.setattr(pace, name, getattr(pace, name) / 5)
         yield
 
 

@@ -231,6 +231,39 @@ def test_a_cloud_that_cannot_list_changes_is_listed_whole(world: World, board: B
     assert [w.times for w in woken] == [1] * 5
 
 
+def test_what_an_act_took_is_when_the_next_of_its_kind_is_looked_for(world: World, board: Board[Thing]) -> None:
+    first, second = made(world, board, 2, "available")
+    board.acted(first.id, "attach")
+    waits(board, first.id)
+    world.now += 10
+    world.set(replace(first, status="in-use"))
+    board.tick()
+    board.settled(first.id)
+
+    began = world.now
+    board.acted(second.id, "attach")
+    waits(board, second.id)
+    assert began + 4 < board.next_look() <= began + 5
+    board.acted(second.id, "detach")
+    assert board.next_look() == began + 0.25
+
+
+def test_the_most_impatient_waiter_sets_the_pace(world: World, board: Board[Thing]) -> None:
+    old, new = made(world, board, 2, "creating")
+    waits(board, old.id)
+    world.now += 60
+    board.tick()
+    waits(board, old.id)
+    late = board.next_look()
+    waits(board, new.id)
+    assert world.now < board.next_look() < late
+
+
+def test_who_needs_every_name_does_not_wait_for_the_pace(world: World, board: Board[Thing]) -> None:
+    board.wake_when_complete(world.now, Woken())
+    assert board.next_look() == world.now
+
+
 def test_the_plan_asks_for_no_more_than_is_waited_for() -> None:
     assert plan([], [], False, False, True) == Plan()
     assert plan(["a", "b"], [], False, False, True) == Plan(one_by_one=("a", "b"))
