@@ -42,7 +42,7 @@ class Source(Protocol[K]):
         """The ids of those that are being deleted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sighting(Generic[K]):
     """An object as a call that began at `began` (seconds, monotonic) showed it; None: it was gone."""
 

@@ -30,10 +30,10 @@ OVERLAP = timedelta(seconds=5)
 FULL_LIST_EVERY = 30.0
 """Seconds after which a list of changes is a list of everything, should some clock differ more than a little."""
 
-PAGE = 1000
+PAGE = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CinderAttachment:
     """One server that has the volume, as Cinder knows it."""
 
@@ -42,7 +42,7 @@ class CinderAttachment:
     device: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CinderVolume:
     """What we keep of a volume; all that is compared matters to somebody who waits."""
 

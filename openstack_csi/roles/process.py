@@ -20,7 +20,7 @@ from typing import TypeVar
 from openstack_csi.backoff import Backoff
 from openstack_csi.config import HostPort
 from openstack_csi.errors import DriverError
-from openstack_csi.ops import logs
+from openstack_csi.ops import logs, memory
 from openstack_csi.ops.health import Health, HttpServer, Progress
 from openstack_csi.ops.metrics import Metrics
 
@@ -94,6 +94,7 @@ def run(log_format: str, log_level: str, start: Callable[[Stop], None]) -> int:
     Leaves with 0, or with 1 when the role could not start and waiting would not help.
     """
     logs.set_up(log_format, log_level)
+    memory.be_frugal()
     stop = Stop()
     stop.listen()
     code = 0

@@ -1,18 +1,27 @@
 """The Kubernetes objects that the watchers look at, cut down to what they look at.
 
 An informer keeps thousands of these: each is a frozen record with slots, made by its `slim_…` from the raw JSON
-and dropped with it. A quantity stays text, so that a strange one is refused at its claim and not in the informer.
+and dropped with it. Texts that many objects share (classes, drivers, finalizers, nodes) are kept once.
+A quantity stays text, so that a strange one is refused at its claim and not in the informer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from openstack_csi.watch import names
 
 Raw = Mapping[str, Any]
+T = TypeVar("T", str, tuple[str, ...])
+
+
+@lru_cache(maxsize=1024)
+def _once(value: T) -> T:
+    """The first of all equal values: the others can go."""
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +167,18 @@ def slim_claim(raw: Raw) -> Claim:
     resources = spec.get("resources") or {}
     bound = spec.get("volumeName") or ""
     return Claim(
-        namespace=meta["namespace"],
+        namespace=_once(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
         resource_version=meta.get("resourceVersion", ""),
         deleting="deletionTimestamp" in meta,
-        storage_class=annotations.get(names.CLASS_BETA) or spec.get("storageClassName") or "",
-        provisioner=annotations.get(names.PROVISIONER) or annotations.get(names.PROVISIONER_BETA) or "",
+        storage_class=_once(annotations.get(names.CLASS_BETA) or spec.get("storageClassName") or ""),
+        provisioner=_once(annotations.get(names.PROVISIONER) or annotations.get(names.PROVISIONER_BETA) or ""),
         selected_node=annotations.get(names.SELECTED_NODE) or "",
         volume_name=bound,
-        access_modes=tuple(spec.get("accessModes") or ()),
-        volume_mode=spec.get("volumeMode") or "Filesystem",
-        request=(resources.get("requests") or {}).get("storage", ""),
+        access_modes=_once(tuple(spec.get("accessModes") or ())),
+        volume_mode=_once(spec.get("volumeMode") or "Filesystem"),
+        request=_once((resources.get("requests") or {}).get("storage", "")),
         limit=(resources.get("limits") or {}).get("storage", ""),
         has_selector=spec.get("selector") is not None,
         data_source=_data_source(spec),
@@ -191,19 +200,19 @@ def slim_volume(raw: Raw) -> PersistentVolume:
         uid=meta["uid"],
         resource_version=meta.get("resourceVersion", ""),
         deleting="deletionTimestamp" in meta,
-        phase=(raw.get("status") or {}).get("phase", ""),
-        reclaim_policy=spec.get("persistentVolumeReclaimPolicy") or "Retain",
-        storage_class=spec.get("storageClassName") or "",
-        provisioned_by=(meta.get("annotations") or {}).get(names.PROVISIONED_BY, ""),
-        finalizers=tuple(meta.get("finalizers") or ()),
-        driver=csi.get("driver", ""),
+        phase=_once((raw.get("status") or {}).get("phase", "")),
+        reclaim_policy=_once(spec.get("persistentVolumeReclaimPolicy") or "Retain"),
+        storage_class=_once(spec.get("storageClassName") or ""),
+        provisioned_by=_once((meta.get("annotations") or {}).get(names.PROVISIONED_BY, "")),
+        finalizers=_once(tuple(meta.get("finalizers") or ())),
+        driver=_once(csi.get("driver", "")),
         handle=csi.get("volumeHandle", ""),
         read_only=bool(csi.get("readOnly")),
-        fs_type=csi.get("fsType") or "",
-        mount_options=tuple(spec.get("mountOptions") or ()),
-        volume_mode=spec.get("volumeMode") or "Filesystem",
-        access_modes=tuple(spec.get("accessModes") or ()),
-        claim_namespace=claim.get("namespace", ""),
+        fs_type=_once(csi.get("fsType") or ""),
+        mount_options=_once(tuple(spec.get("mountOptions") or ())),
+        volume_mode=_once(spec.get("volumeMode") or "Filesystem"),
+        access_modes=_once(tuple(spec.get("accessModes") or ())),
+        claim_namespace=_once(claim.get("namespace", "")),
         claim_name=claim.get("name", ""),
         claim_uid=claim.get("uid", ""),
     )
@@ -231,12 +240,12 @@ def slim_attachment(raw: Raw) -> VolumeAttachment:
     return VolumeAttachment(
         name=meta["name"],
         uid=meta["uid"],
-        attacher=spec.get("attacher", ""),
+        attacher=_once(spec.get("attacher", "")),
         volume_name=(spec.get("source") or {}).get("persistentVolumeName") or "",
-        node=spec.get("nodeName", ""),
+        node=_once(spec.get("nodeName", "")),
         deleting="deletionTimestamp" in meta,
-        finalizers=tuple(meta.get("finalizers") or ()),
-        node_id=(meta.get("annotations") or {}).get(names.NODE_ID, ""),
+        finalizers=_once(tuple(meta.get("finalizers") or ())),
+        node_id=_once((meta.get("annotations") or {}).get(names.NODE_ID, "")),
         attached=bool(status.get("attached")),
         attach_error=(status.get("attachError") or {}).get("message") or "",
         detach_error=(status.get("detachError") or {}).get("message") or "",
