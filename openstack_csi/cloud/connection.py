@@ -72,6 +72,8 @@ class Cloud:
         self._slow_until = 0.0
         self._microversions: dict[str, tuple[openstack.connection.Connection, tuple[int, int]]] = {}
         self._fault: errors.DriverError | None = None
+        self.answers = 0
+        """Calls that went well so far: who found the cloud unwell sees by it that somebody has reached it since."""
 
     @property
     def fault(self) -> errors.DriverError | None:
@@ -131,6 +133,7 @@ class Cloud:
             self._observe(kind, status, self._clock() - started)
         if status < 400:
             self._fault = None
+            self.answers += 1
             return response
         return self._refuse(response, what)
 

@@ -33,6 +33,7 @@ class CloudKeeper:
         self._cloud = cloud
         self._stop = stop
         self._progress = Progress("not reached yet")
+        self._answers = cloud.answers
         self._backoff = Backoff(*RETRY_SECONDS)
         self._thread = threading.Thread(target=self._run, name="cloud-keeper", daemon=True)
 
@@ -42,8 +43,11 @@ class CloudKeeper:
 
     def __call__(self) -> str:
         """See `ops.health.Check`."""
-        fault = self._cloud.fault
-        return self._progress() or (str(fault) if fault else "")
+        if fault := self._cloud.fault:
+            return str(fault)
+        if self._cloud.answers > self._answers:
+            return ""  # somebody's call went well since the last look: no need to wait for the next
+        return self._progress()
 
     def look(self) -> float:
         """Look once, and tell what changed; seconds until the next look."""
@@ -53,6 +57,7 @@ class CloudKeeper:
             if unwell:
                 self._ask()
         except DriverError as fault:
+            self._answers = self._cloud.answers
             if self._progress.wait_for(str(fault)):
                 log.error("the cloud cannot be used: %s", fault, extra={"cloud": self._cloud.name})
             return max(self._cloud.pause(), self._backoff.next(fault.retry_after))
