@@ -30,6 +30,7 @@ def measure(lives: Lives, book: Book) -> list[str]:
     book.add(f"cloud calls of a life, {AT_ONCE}", life.all_calls().total() / AT_ONCE, "calls")
     idle = life.idle_calls or Counter()
     book.add(f"calls while idle ({IDLE_SECONDS:.0f} s)", idle.total(), "calls")
+    book.add("CPU of an idle second", life.idle_cpu / IDLE_SECONDS, "s")
     return broken(life)
 
 

@@ -7,6 +7,7 @@ as the claim is Bound, as for a pod that waits for its volume.
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ _rounds = itertools.count()
 @dataclass
 class Life:
     """What a life of `n` volumes took: seconds by what was timed, calls by phase, and for all phases together CPU
-    seconds and requests to the API server."""
+    seconds and requests to the API server. Of the time in which nothing was wanted: calls and CPU seconds."""
 
     n: int
     seconds: dict[str, float] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class Life:
     cpu: float = 0.0
     requests: Counter[str] = field(default_factory=Counter)
     idle_calls: Counter[str] | None = None
+    idle_cpu: float = 0.0
 
     def all_calls(self) -> Counter[str]:
         """Calls of all phases."""
@@ -60,9 +62,10 @@ class Lives:
         life.seconds["attach"] = marks.last("attached", names) - began
         self._note_calls(life, "attach")
         if idle:
+            used = cpu_seconds(self._controller.pid)
             time.sleep(IDLE_SECONDS)
-            self._note_calls(life, "idle")
-            life.idle_calls = life.calls.pop("idle")
+            life.idle_cpu = cpu_seconds(self._controller.pid) - used
+            life.idle_calls = self._cloud.calls()
         self._end(life, names)
         return life
 
@@ -85,7 +88,7 @@ class Lives:
         life.requests.subtract(self._controller.kube_requests())
         life.cpu = -cpu_seconds(self._controller.pid)
         self._cloud.forget_calls()
-        return life, [f"round-{number}-{i}" for i in range(n)]
+        return life, [f"bench-{os.getpid()}-{number}-{i}" for i in range(n)]
 
     def _end(self, life: Life, names: list[str]) -> None:
         cluster, marks = self._cluster, self._cluster.marks

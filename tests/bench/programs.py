@@ -32,6 +32,10 @@ class NotInTime(Exception):
     """Something that should have happened did not."""
 
 
+class Ended(Exception):
+    """A program ended that should run."""
+
+
 def until(what: str, look: Callable[[], object], seconds: float = START_SECONDS) -> None:
     """Look until there is something that counts as true.
 
@@ -68,6 +72,9 @@ class Program:
         before: a command that replaces itself by the one that follows it.
     """
 
+    SPEAKS = False
+    """Its standard output is read here, instead of logged."""
+
     def __init__(
         self,
         name: str,
@@ -85,8 +92,9 @@ class Program:
     def start(self) -> None:
         """Start it; its output is in `log`."""
         with self.log.open("w") as log:
+            output = subprocess.PIPE if self.SPEAKS else log
             self._process = subprocess.Popen(
-                self._argv, cwd=CHECKOUT, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
+                self._argv, cwd=CHECKOUT, env=self._environment, stdout=output, stderr=log, text=True
             )
 
     @property
@@ -96,15 +104,15 @@ class Program:
 
     @property
     def output(self) -> IO[str]:
-        """Its standard output."""
+        """Its standard output, where it speaks."""
         stream = self._running.stdout
         assert stream is not None
         return stream
 
     def check(self) -> None:
-        """Raise RuntimeError when it has ended."""
+        """Raise Ended when it has ended."""
         if self._running.poll() is not None:
-            raise RuntimeError(f"{self._name} ended with {self._running.returncode}; see {self.log}")
+            raise Ended(f"{self._name} ended with {self._running.returncode}; see {self.log}")
 
     def stop(self) -> None:
         """End it, hard when it does not go in time."""
@@ -131,6 +139,7 @@ class Program:
 class CloudProgram(Program):
     """The fake cloud: 50 ms a call, 2 s to create, 3 s to attach and to detach, 1 s to delete."""
 
+    SPEAKS = True
     TIMINGS = ("--latency=0.05", "--create=2", "--attach=3", "--detach=3", "--delete=1")
 
     def __init__(self, folder: Path, servers: int, timings: Sequence[str] = TIMINGS) -> None:
