@@ -20,10 +20,10 @@ LONGEST = 5.0
 SHARE = 0.25
 """Of the time that an end is overdue (or waited for, while nothing is learnt): the pause until the next look."""
 
-EARLY = 0.95
+EARLY = 0.97
 """Of the usual time: the first look. Were it later, nobody would learn that the cloud has become faster."""
 
-FINE = 0.055
+FINE = 0.035
 """Of the usual time: the pause between looks around the end. The second one falls just behind the usual end."""
 
 SLOWLY = 0.25

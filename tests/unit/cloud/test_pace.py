@@ -46,7 +46,7 @@ def test_while_nothing_is_learnt_an_end_is_seen_a_quarter_late_at_most() -> None
 
 def test_a_cloud_that_became_faster_is_noticed() -> None:
     usual: float | None = None
-    for takes in (4.0,) * 3 + (2.0,) * 20:
+    for takes in (4.0,) * 3 + (2.0,) * 30:
         usual = learnt(usual, looks_for(takes, usual)[1])
     assert usual is not None
     assert usual <= 2.2
