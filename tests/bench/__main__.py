@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from openstack_csi.kube.rest import Rest
@@ -46,21 +47,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("the benchmarks need root: they make a network namespace and loop devices", file=sys.stderr)
         return 1
     if INSIDE in os.environ or told.parts == ["memory"]:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
         return measure(told)
     bed = Bed()
     was_up = bool(bed.running())
     try:
         bed.up(nodes=0, openstack=False)
         environment = {**os.environ, **bed.environment, INSIDE: "1"}
-        return subprocess.run(
-            bed.enter([sys.executable, "-m", "tests.bench", *words]), env=environment, check=False
-        ).returncode
+        return _run(bed.enter([sys.executable, "-m", "tests.bench", *words]), environment)
     except BedError as error:
         print(f"the test bed did not come up: {error}", file=sys.stderr)
         return 1
     finally:
         if not was_up and not told.keep:
             bed.down()
+
+
+def _run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the rest in the other process, which is to end in order when this one is asked to end; its exit code."""
+    process = subprocess.Popen(argv, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # the terminal has told it too
+        return process.wait()
 
 
 def measure(told: argparse.Namespace) -> int:

@@ -28,6 +28,7 @@ VOLUMES = "/api/v1/persistentvolumes"
 ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 CSI_NODES = "/apis/storage.k8s.io/v1/csinodes"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{DRIVER.replace('.', '-')}"
 PHASE_SECONDS = 180.0
 CLIENTS = 8
 
@@ -122,6 +123,7 @@ class Cluster:
         for i in range(len(self._servers)):
             self._be_gone(f"{CSI_NODES}/{_node(i)}")
         self._be_gone(f"{CLASSES}/{CLASS}")
+        self._be_gone(LEASE)
         self._be_gone(f"/api/v1/namespaces/{NAMESPACE}")
 
     # What is done
