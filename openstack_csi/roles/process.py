@@ -56,6 +56,10 @@ class Stop:
         """Take SIGTERM and SIGINT from now on; for the main thread alone."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        # The interpreter itself writes to the pipe, at once: a signal that comes just before the main thread sleeps in
+        # `asked` would else have its handler run only after that sleep, which has no other end.
+        os.set_blocking(self._write, False)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
     def ask(self) -> None:
         """Wish that the process ends."""
