@@ -13,9 +13,9 @@ COPY requirements.txt /build/
 # HTTP stack, and what only installs packages.
 # Bytecode is checked by nothing (unchecked-hash): a build that sets every file's time would make it look stale, and
 # each start of a container would compile again.
-RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=ca --mount=type=cache,target=/var/cache/pip \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
-    /opt/venv/bin/pip install --disable-pip-version-check --no-compile --no-deps --require-hashes \
+    PIP_CACHE_DIR=/var/cache/pip /opt/venv/bin/pip install --disable-pip-version-check --no-compile --no-deps --require-hashes \
       -r /build/requirements.txt \
  && /opt/venv/bin/pip uninstall --disable-pip-version-check -qy aiohttp aiohttp-retry aiosignal aiohappyeyeballs \
       frozenlist multidict propcache yarl \
