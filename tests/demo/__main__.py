@@ -83,7 +83,7 @@ class Demo:
             self.kubectl("delete", "pod", "second", "--wait=true")
             self.kubectl("delete", "pvc", "data", "--wait=true")
             self.until("the volume is gone from Cinder", lambda: self.site.volume(volume) is None or None)
-            self.site.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+            self.site.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=120s")
 
     def install(self) -> None:
         """Apply the manifests, the Secret and the class, and wait until the driver is ready on every node."""
