@@ -158,17 +158,23 @@ def test_a_broken_clouds_yaml_is_named_and_the_mended_one_taken(
 ) -> None:
     caplog.set_level("INFO", "openstack_csi")
     alone = replace(config, watchers=(), cluster_id="c1")
+    beside = config.clouds_file.with_suffix(".new")
+
+    def said() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == cloud.__name__]
+
     with running(alone), channel(alone) as client:
         eventually(lambda: f"{config.clouds_file}: No such file" in health.reason())
-        config.clouds_file.write_text("clouds:\n  demo: [\n")
+        beside.write_text("clouds:\n  demo: [\n")
+        beside.replace(config.clouds_file)  # in one move, as the kubelet does; a half-written file is broken otherwise
         eventually(lambda: "is not YAML in line" in health.reason())
         assert not IdentityStub(client).Probe(csi.ProbeRequest()).ready.value
-        openstack.write_clouds_yaml(config.clouds_file)
+        openstack.write_clouds_yaml(beside)
+        beside.replace(config.clouds_file)
         eventually(lambda: not health.reason())
         assert IdentityStub(client).Probe(csi.ProbeRequest()).ready.value
-    said = [record.getMessage() for record in caplog.records if record.name == cloud.__name__]
-    assert len(said) == 3, "each reason is told once, and the end of it"
-    assert said[-1] == "the cloud is well"
+        eventually(lambda: said()[-1] == "the cloud is well")
+    assert len(said()) == 3, "each reason is told once, and the end of it"
 
 
 def test_a_cloud_that_is_down_at_the_start_is_waited_for(config: ControllerConfig, health: Health) -> None:
