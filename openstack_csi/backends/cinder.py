@@ -30,7 +30,7 @@ from openstack_csi.backends.cinder_request import (
     stamp,
     wanted,
 )
-from openstack_csi.backends.cinder_state import is_unused
+from openstack_csi.backends.cinder_state import MAKING, is_unused
 from openstack_csi.cloud import zones
 from openstack_csi.cloud.board import Board
 from openstack_csi.cloud.connection import Cloud
@@ -51,7 +51,6 @@ from openstack_csi.model import (
 
 log = logging.getLogger(__name__)
 
-MAKING = ("creating", "downloading")
 FRESH = 30.0
 """Seconds for which a full list answers for the next ListVolumes, and for a create where others make volumes too."""
 
@@ -81,7 +80,6 @@ class CinderBackend:
         observe_tick: told the kind of every tick of the board.
         """
         self._cloud = cloud
-        self._cluster_id = cluster_id
         self._topology_key = topology_key
         self._clock = clock
         self._volumes = Volumes(cloud, {CLUSTER_KEY: cluster_id}, clock=clock)
@@ -135,7 +133,7 @@ class CinderBackend:
             return Pending(f"looking for a Cinder volume named {asked.name}{f': {fault.message}' if fault else ''}")
         found = self._there(asked.name)
         leaving = next((v for v in found if v.status == "deleting"), None)
-        volume = oldest(v for v in found if v is not leaving and v.status != "deleting")
+        volume = oldest(v for v in found if v.status != "deleting")
         if volume is None and leaving is not None:
             return self._pending(
                 leaving, wake, f"an older Cinder volume {leaving.id} of that name is being deleted", True

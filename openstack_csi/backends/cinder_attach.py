@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from openstack_csi import errors
 from openstack_csi.backends.base import Wake
-from openstack_csi.backends.cinder_state import Next, publishing, unpublishing
+from openstack_csi.backends.cinder_state import MAKING, Next, publishing, unpublishing
 from openstack_csi.cloud.board import Board
 from openstack_csi.cloud.faults import Refused
 from openstack_csi.cloud.servers import Servers
@@ -27,11 +26,8 @@ PATIENCE = 180.0
 _GONE = 404
 
 
-@dataclass
-class _Acts:
-    """When Nova accepted what was asked for, by volume and server. Lost with the process; the cloud's state is not."""
-
-    at: dict[tuple[str, str], float] = field(default_factory=dict)
+_Acts = dict[tuple[str, str], float]
+"""When Nova accepted what was asked for, by volume and server. Lost with the process; the cloud's state is not."""
 
 
 class CinderAttachments:
@@ -43,13 +39,13 @@ class CinderAttachments:
         self._board = board
         self._servers = servers
         self._clock = clock
-        self._attaching = _Acts()
-        self._detaching = _Acts()
+        self._attaching: _Acts = {}
+        self._detaching: _Acts = {}
 
     def publish(self, volume_id: str, node_id: str, wake: Wake) -> Attachment | Pending:
         """See `backends.base.Publishing.publish`."""
         key = (volume_id, node_id)
-        self._detaching.at.pop(key, None)
+        self._detaching.pop(key, None)
         acted = self._accepted(self._attaching, key)
         seen = self._board.sighting(volume_id)
         what = f"Cinder volume {volume_id} is being attached to server {node_id}"
@@ -57,13 +53,13 @@ class CinderAttachments:
             if seen is None or seen.began < acted:
                 return self._wait(volume_id, None, wake, what)
             return self._judge_publish(key, seen, wake, acted=True)
-        if seen is not None and seen.kept is not None and seen.kept.status in ("creating", "downloading"):
+        if seen is not None and seen.kept is not None and seen.kept.status in MAKING:
             return self._wait(volume_id, seen, wake, f"Cinder volume {volume_id} is {seen.kept.status}")
         try:
             self._servers.attach(node_id, volume_id)
         except Refused as refused:
             return self._publish_refused(key, refused, wake)
-        self._attaching.at[key] = self._clock()
+        self._attaching[key] = self._clock()
         self._board.acted(volume_id, "attach")
         return self._wait(volume_id, None, wake, what)
 
@@ -72,7 +68,7 @@ class CinderAttachments:
         if not node_id:
             return self._unpublish_everywhere(volume_id, wake)
         key = (volume_id, node_id)
-        self._attaching.at.pop(key, None)
+        self._attaching.pop(key, None)
         acted = self._accepted(self._detaching, key)
         seen = self._board.sighting(volume_id)
         what = f"Cinder volume {volume_id} is being detached from server {node_id}"
@@ -84,7 +80,7 @@ class CinderAttachments:
             self._servers.detach(node_id, volume_id)
         except Refused as refused:
             return self._unpublish_refused(key, refused, wake)
-        self._detaching.at[key] = self._clock()
+        self._detaching[key] = self._clock()
         self._board.acted(volume_id, "detach")
         return self._wait(volume_id, None, wake, what)
 
@@ -95,15 +91,15 @@ class CinderAttachments:
         try:
             following = publishing(seen.kept, volume_id, node_id, acted)
         except errors.DriverError:
-            self._attaching.at.pop(key, None)
+            self._attaching.pop(key, None)
             raise
         if following is Next.DONE and seen.kept is not None:
-            self._attaching.at.pop(key, None)
+            self._attaching.pop(key, None)
             self._board.settled(volume_id)
             # The node holds the disk that it finds against it.
             return Attachment(volume_id, node_id, {"sizeBytes": str(seen.kept.size_gib * GIB)})
         if seen.kept is not None and seen.kept.status == "detaching":
-            self._attaching.at.pop(key, None)  # it was accepted before, or never: what comes after must be asked for
+            self._attaching.pop(key, None)  # it was accepted before, or never: what comes after must be asked for
         state = seen.kept.status if seen.kept else "gone"
         what = f"Cinder volume {volume_id} is {state}, to be attached to server {node_id}"
         return self._wait(volume_id, seen, wake, what)
@@ -139,10 +135,10 @@ class CinderAttachments:
         try:
             following = unpublishing(seen.kept, node_id, acted, unknown)
         except errors.DriverError:
-            self._detaching.at.pop(key, None)
+            self._detaching.pop(key, None)
             raise
         if following is Next.DONE:
-            self._detaching.at.pop(key, None)
+            self._detaching.pop(key, None)
             self._board.settled(volume_id)
             return None
         if following is Next.ACT and refused is not None:
@@ -168,9 +164,9 @@ class CinderAttachments:
         return Sighting(self._board.look(volume_id), began)
 
     def _accepted(self, acts: _Acts, key: tuple[str, str]) -> float | None:
-        at = acts.at.get(key)
+        at = acts.get(key)
         if at is not None and self._clock() - at > PATIENCE:
-            del acts.at[key]
+            del acts[key]
             return None
         return at
 

@@ -13,6 +13,9 @@ from datetime import datetime, timedelta
 from openstack_csi import errors
 from openstack_csi.cloud.volumes import CinderVolume
 
+MAKING = ("creating", "downloading")
+"""States of a volume that is not made yet."""
+
 MOVING = frozenset(
     {"creating", "downloading", "reserved", "attaching", "detaching", "extending", "backing-up", "restoring-backup"}
     | {"uploading", "maintenance", "retyping", "awaiting-transfer", "reverting"}
